@@ -1,0 +1,32 @@
+"""Django settings of the benchmarks, for the caller and for the worker cluster.
+
+What differs from run to run comes in by environment variables, because the
+cluster is a process of its own: ``BENCHMARKS_DATABASE`` (a URL) and
+``BENCHMARKS_PROCESSES`` here, ``BENCHMARKS_STEPS`` in `benchmarks.workflows`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks.databases import Database
+from django_workflows import q_cluster
+
+SECRET_KEY = "benchmarks only"
+USE_TZ = True
+TIME_ZONE = "UTC"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django_q",
+    "django_workflows",
+    "benchmarks",
+]
+DATABASES = {"default": Database(os.environ["BENCHMARKS_DATABASE"]).settings()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+Q_CLUSTER = q_cluster(workers=int(os.environ.get("BENCHMARKS_PROCESSES", "2")))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}

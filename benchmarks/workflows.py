@@ -1,0 +1,119 @@
+"""The workflows that are measured. Their steps do as good as nothing.
+
+Every step returns a small dict with the wall clock of its execution. Steps are
+async functions unless ``BENCHMARKS_STEPS`` is ``sync``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django_workflows import create_hook, sleep, step, workflow
+
+SLEEP_SECONDS = 5.0
+
+
+def _stamp(number: int) -> dict[str, Any]:
+    return {"i": number, "t": time.time()}
+
+
+async def _astamp(number: int) -> dict[str, Any]:
+    return _stamp(number)
+
+
+def _place(number: int) -> dict[str, Any]:
+    return {"i": number, "pid": os.getpid()}
+
+
+async def _aplace(number: int) -> dict[str, Any]:
+    return _place(number)
+
+
+SYNC = os.environ.get("BENCHMARKS_STEPS") == "sync"
+if SYNC:
+    stamp = step(name="benchmarks.stamp")(_stamp)
+    place = step(name="benchmarks.place")(_place)
+else:
+    stamp = step(name="benchmarks.stamp")(_astamp)
+    place = step(name="benchmarks.place")(_aplace)
+
+
+@workflow
+async def seq10() -> dict[str, Any]:
+    """Ten steps, one after the other."""
+    last: dict[str, Any] = {}
+    for number in range(10):
+        last = await stamp(number)
+    return last
+
+
+@workflow
+async def seq10_placed() -> list[int]:
+    """`seq10` that tells in which process each of its steps ran."""
+    return [(await place(number))["pid"] for number in range(10)]
+
+
+@workflow
+async def fan100() -> int:
+    """A hundred steps at the same time."""
+    return len(await asyncio.gather(*[stamp(number) for number in range(100)]))
+
+
+@workflow
+async def hop() -> dict[str, Any]:
+    """One step, which tells when it ran."""
+    stamped: dict[str, Any] = await stamp(0)
+    return stamped
+
+
+@workflow
+async def hook(token: str) -> Any:
+    """Waits for one payload and returns it."""
+    return await create_hook(token=token)
+
+
+@workflow
+async def sleeper() -> bool:
+    """Sleeps for `SLEEP_SECONDS`."""
+    await sleep(SLEEP_SECONDS)
+    return True
+
+
+@workflow
+async def long(steps: int) -> list[float]:
+    """Many steps one after the other; the times of 1, 100, n - 99 and n."""
+    times = [(await stamp(number))["t"] for number in range(steps)]
+    return [times[0], times[99], times[-100], times[-1]]
+
+
+@workflow
+async def recorded(steps: int, token: str) -> float:
+    """Makes a long history, waits for a hook, and tells when it went on."""
+    for number in range(steps):
+        await stamp(number)
+    await create_hook(token=token)
+    resumed: float = (await stamp(steps))["t"]
+    return resumed
+
+
+@step(max_retries=0)
+def spin(folder: str, limit: float) -> None:
+    """Keep the interpreter busy until ``folder/stop`` exists, or `limit` seconds.
+
+    Writes its process id to ``folder/pid`` first.
+    """
+    Path(folder, "pid").write_text(str(os.getpid()))
+    stop = Path(folder, "stop")
+    deadline = time.monotonic() + limit
+    while not stop.exists() and time.monotonic() < deadline:
+        sum(number * number for number in range(20_000))
+
+
+@workflow
+async def busy(folder: str, limit: float) -> None:
+    """One CPU-bound step."""
+    await spin(folder, limit)

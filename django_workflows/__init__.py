@@ -1,0 +1,176 @@
+"""Durable workflows in plain async Python, on the Django ORM.
+
+Everything here is loaded when it is first used, so that importing this package works
+before Django's apps are loaded, in a settings module for example.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_workflows.core.context import StepMetadata, get_step_metadata
+    from django_workflows.core.retry import RetryPolicy
+    from django_workflows.core.serialization import ModelRef, register_type
+    from django_workflows.errors import (
+        ChildWorkflowError,
+        DuplicateRunError,
+        FatalError,
+        HookConflictError,
+        HookDisposedError,
+        HookNotFoundError,
+        InvalidDefinitionError,
+        InvalidRunStateError,
+        ModelGoneError,
+        NonDeterminismError,
+        PayloadTooLargeError,
+        RetryableError,
+        SerializationError,
+        StepCancelledError,
+        StepCrashedError,
+        StepError,
+        StepFailedError,
+        StepTimeoutError,
+        UnknownCodeError,
+        WorkflowError,
+        WorkflowGuardError,
+        WorkflowNotRegisteredError,
+        WorkflowRunCancelledError,
+        WorkflowRunFailedError,
+        WorkflowRunNotFoundError,
+        WorkflowRunTerminatedError,
+        WorkflowRunTimedOutError,
+    )
+    from django_workflows.replay.api import (
+        WorkflowMetadata,
+        create_hook,
+        define_hook,
+        first_success,
+        get_workflow_metadata,
+        now,
+        race,
+        random,
+        sleep,
+        uuid4,
+    )
+    from django_workflows.replay.definitions import Step, Workflow, step, workflow
+    from django_workflows.replay.hooks import Hook
+    from django_workflows.store.hooks import (
+        aget_hook_by_token,
+        aresume_hook,
+        get_hook_by_token,
+        resume_hook,
+    )
+    from django_workflows.store.launching import (
+        aget_run,
+        astart,
+        astart_many,
+        get_run,
+        start,
+        start_many,
+    )
+    from django_workflows.worker.q2.settings import q_cluster
+
+_ERRORS = (
+    "ChildWorkflowError DuplicateRunError FatalError HookConflictError "
+    "HookDisposedError HookNotFoundError InvalidDefinitionError "
+    "InvalidRunStateError ModelGoneError NonDeterminismError PayloadTooLargeError "
+    "RetryableError SerializationError StepCancelledError StepCrashedError "
+    "StepError StepFailedError StepTimeoutError UnknownCodeError WorkflowError "
+    "WorkflowGuardError WorkflowNotRegisteredError "
+    "WorkflowRunCancelledError WorkflowRunFailedError WorkflowRunNotFoundError "
+    "WorkflowRunTerminatedError WorkflowRunTimedOutError"
+)
+_HOMES = {
+    "core.context": "StepMetadata get_step_metadata",
+    "core.retry": "RetryPolicy",
+    "core.serialization": "ModelRef register_type",
+    "errors": _ERRORS,
+    "replay.api": (
+        "WorkflowMetadata create_hook define_hook first_success get_workflow_metadata "
+        "now race random sleep uuid4"
+    ),
+    "replay.definitions": "Step Workflow step workflow",
+    "replay.hooks": "Hook",
+    "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
+    "store.launching": "aget_run astart astart_many get_run start start_many",
+    "worker.q2.settings": "q_cluster",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__version__ = "0.1.0"
+__all__ = [
+    "ChildWorkflowError",
+    "DuplicateRunError",
+    "FatalError",
+    "Hook",
+    "HookConflictError",
+    "HookDisposedError",
+    "HookNotFoundError",
+    "InvalidDefinitionError",
+    "InvalidRunStateError",
+    "ModelGoneError",
+    "ModelRef",
+    "NonDeterminismError",
+    "PayloadTooLargeError",
+    "RetryPolicy",
+    "RetryableError",
+    "SerializationError",
+    "Step",
+    "StepCancelledError",
+    "StepCrashedError",
+    "StepError",
+    "StepFailedError",
+    "StepMetadata",
+    "StepTimeoutError",
+    "UnknownCodeError",
+    "Workflow",
+    "WorkflowError",
+    "WorkflowGuardError",
+    "WorkflowMetadata",
+    "WorkflowNotRegisteredError",
+    "WorkflowRunCancelledError",
+    "WorkflowRunFailedError",
+    "WorkflowRunNotFoundError",
+    "WorkflowRunTerminatedError",
+    "WorkflowRunTimedOutError",
+    "__version__",
+    "aget_hook_by_token",
+    "aget_run",
+    "aresume_hook",
+    "astart",
+    "astart_many",
+    "create_hook",
+    "define_hook",
+    "first_success",
+    "get_hook_by_token",
+    "get_run",
+    "get_step_metadata",
+    "get_workflow_metadata",
+    "now",
+    "q_cluster",
+    "race",
+    "random",
+    "register_type",
+    "resume_hook",
+    "sleep",
+    "start",
+    "start_many",
+    "step",
+    "uuid4",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

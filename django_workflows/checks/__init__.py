@@ -1,0 +1,18 @@
+"""System checks: what would stop or hurt workflows, each with the fix.
+
+Importing this package registers them all, under the tag `workflows`.
+
+| Ids | Module | About |
+|---|---|---|
+| E001-E003 | `definitions` | workflows and steps that cannot run |
+| W001 | `sources` | calls in workflow code that would not replay |
+| E010-E012, W010-W017 | `cluster` | `Q_CLUSTER` |
+| E020-E026, W020 | `options` | `WORKFLOWS` |
+| W030-W037 | `database` | the database that holds the runs |
+"""
+
+from __future__ import annotations
+
+from django_workflows.checks import cluster, database, definitions, options, sources
+
+__all__ = ["cluster", "database", "definitions", "options", "sources"]

@@ -1,0 +1,61 @@
+"""Checks of the checks.registered workflows and steps themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from django.core import checks
+
+from django_workflows.replay.definitions import Step, Workflow, registry
+
+
+@checks.register("workflows")
+def check_definitions(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Every definition can be told from the others, imported and run."""
+    return [*_not_async(), *_duplicates(), *_nested()]
+
+
+def _not_async() -> Iterator[checks.CheckMessage]:
+    for workflow in registry.all_workflows():
+        if not inspect.iscoroutinefunction(workflow.func):
+            yield checks.Error(
+                f"The workflow {workflow.name} is not an `async def`.",
+                hint=f"Write `async def {workflow.func.__name__}(...)` and await its "
+                "steps.",
+                obj=workflow,
+                id="django_workflows.E001",
+            )
+
+
+def _duplicates() -> Iterator[checks.CheckMessage]:
+    for problem in registry.problems():
+        yield checks.Error(
+            problem.message,
+            hint="Rename one of them, or give it a name of its own: "
+            '`@workflow(name="...")` or `@step(name="...")`.',
+            obj=problem.obj,
+            id="django_workflows.E002",
+        )
+
+
+def _nested() -> Iterator[checks.CheckMessage]:
+    definitions: list[Step[..., Any] | Workflow[..., Any]] = [
+        *registry.all_workflows(),
+        *registry.all_steps(),
+    ]
+    for definition in definitions:
+        if "<locals>" in definition.func.__qualname__:
+            yield checks.Error(
+                f"{definition.name} is defined inside a function "
+                f"({_place(definition.func)}): it exists only where that function "
+                "has run, and a worker could not import it.",
+                hint="Move it to the top level of its module, or into a class there.",
+                obj=definition,
+                id="django_workflows.E003",
+            )
+
+
+def _place(func: Any) -> str:
+    return f"{func.__code__.co_filename}:{func.__code__.co_firstlineno}"

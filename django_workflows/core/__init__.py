@@ -1,0 +1,1 @@
+"""The vocabulary of the engine: no models, no input or output."""

@@ -1,0 +1,40 @@
+"""Active hooks: the tokens under which runs can be reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_workflows.core import serialization
+from django_workflows.core.payloads import unseal
+
+
+class Hook(models.Model):
+    """A token held by a run. The row goes when the hook is disposed of."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    run = models.ForeignKey(
+        "Run", on_delete=models.CASCADE, related_name="hooks", db_constraint=False
+    )
+    token = models.TextField()
+    #: sha256 of the token: whatever a collation holds to be equal, this is exact.
+    token_hash = models.CharField(max_length=64, unique=True)
+    sealed_metadata = models.BinaryField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("hook")
+        verbose_name_plural = _("hooks")
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def metadata(self) -> Any:
+        """What the workflow said about the hook when it made it."""
+        if self.sealed_metadata is None:
+            return None
+        return serialization.loads(unseal(bytes(self.sealed_metadata)))

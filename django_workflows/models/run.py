@@ -1,0 +1,254 @@
+"""Runs: one row for each execution of a workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_workflows.conf import conf
+from django_workflows.core.durations import Duration
+from django_workflows.replay.definitions import Workflow
+
+if TYPE_CHECKING:
+    from django_workflows.models.event import Event
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Runs by where they are in their life."""
+
+    def open(self) -> RunQuerySet:
+        """Runs that have not ended."""
+        return self.filter(status__in=Run.OPEN)
+
+    def closed(self) -> RunQuerySet:
+        """Runs that have ended, in whatever way."""
+        return self.exclude(status__in=Run.OPEN)
+
+    def failed(self) -> RunQuerySet:
+        """Runs whose workflow raised."""
+        return self.filter(status=Run.Status.FAILED)
+
+    def for_workflow(self, workflow: Workflow[..., Any] | str) -> RunQuerySet:
+        """Runs of one workflow, given by itself or by name."""
+        name = workflow if isinstance(workflow, str) else workflow.name
+        return self.filter(workflow=name)
+
+
+class Run(models.Model):
+    """One execution of a workflow.
+
+    What it was given and what it returned is in its log. Only the store writes here:
+    the owner's ``fence`` grows with every change that somebody else makes.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("pending")
+        RUNNING = "running", _("running")
+        PAUSED = "paused", _("paused")
+        COMPLETED = "completed", _("completed")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+        TERMINATED = "terminated", _("terminated")
+        TIMED_OUT = "timed_out", _("timed out")
+        CONTINUED_AS_NEW = "continued_as_new", _("continued as new")
+
+    OPEN = (Status.PENDING, Status.RUNNING, Status.PAUSED)
+
+    id = models.CharField(primary_key=True, max_length=40)
+    workflow = models.CharField(max_length=255)
+    version = models.CharField(max_length=64, default="", blank=True)
+    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
+    key = models.CharField(max_length=255, null=True, blank=True, db_column="start_key")
+    #: sha256 of the key while this run holds it; given up, it is NULL.
+    key_held = models.CharField(max_length=64, null=True, blank=True)
+    queue = models.CharField(max_length=100, default="default")
+    priority = models.IntegerField(default=0)
+    attributes = models.JSONField(default=dict, blank=True)
+    parent = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        db_constraint=False,
+        db_index=False,
+    )
+    root = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="descendants",
+        db_constraint=False,
+        db_index=False,
+    )
+    continued_from = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="continuations",
+        db_constraint=False,
+        db_index=False,
+    )
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    #: When the run is due by itself; NULL while it is owned, paused or closed, and
+    #: while it waits for something from outside only.
+    wake_at = models.DateTimeField(null=True, blank=True)
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    #: Suspended on timers and hooks only, as of its last release.
+    is_waiting = models.BooleanField(default=False)
+    #: The worker that advances the run, and how often the run has changed hands.
+    owner = models.CharField(max_length=40, default="", blank=True)
+    fence = models.BigIntegerField(default=0)
+    last_seq = models.IntegerField(default=0)
+    epoch = models.IntegerField(default=0)
+    attempt = models.IntegerField(default=1)
+    #: Secret: tokens, random() and uuid4() of the run derive from it.
+    seed = models.BinaryField(max_length=32)
+    #: Why the run cannot go on with today's code, and with which code that was.
+    blocked_reason = models.TextField(default="", blank=True)
+    blocked_code = models.CharField(max_length=64, default="", blank=True)
+    blocked_times = models.IntegerField(default=0)
+    #: Its owner died: 1 after the first time, more if it was the only run at work.
+    suspicion = models.IntegerField(default=0)
+    #: It is being advanced apart from all other runs, to see whether it kills workers.
+    is_alone = models.BooleanField(default=False)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workflow", "key_held"],
+                name="dw_run_key_unique",
+                condition=models.Q(key_held__isnull=False),
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["queue", "wake_at"],
+                name="dw_run_due",
+                condition=models.Q(wake_at__isnull=False),
+            ),
+            models.Index(
+                fields=["owner"],
+                name="dw_run_owner",
+                condition=~models.Q(owner=""),
+            ),
+            models.Index(
+                fields=["parent"],
+                name="dw_run_parent",
+                condition=models.Q(parent__isnull=False),
+            ),
+            models.Index(
+                fields=["continued_from"],
+                name="dw_run_continued_from",
+                condition=models.Q(continued_from__isnull=False),
+            ),
+            models.Index(fields=["created_at", "id"], name="dw_run_created"),
+            models.Index(
+                fields=["workflow", "created_at"], name="dw_run_workflow_created"
+            ),
+            models.Index(fields=["status", "created_at"], name="dw_run_status_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} {self.id}"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run has ended, in whatever way."""
+        return self.status not in self.OPEN
+
+    @property
+    def url(self) -> str:
+        """Where people look at the run."""
+        return f"{conf.BASE_URL.rstrip('/')}/runs/{self.id}/"
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments the run was started with."""
+        from django_workflows.store import history
+
+        return history.input_of(self)[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments the run was started with."""
+        from django_workflows.store import history
+
+        return history.input_of(self)[1]
+
+    @property
+    def output(self) -> Any:
+        """What the workflow returned; None while it has not completed."""
+        from django_workflows.store import history
+
+        return history.output_of(self)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the workflow raised, rebuilt; None unless the run has failed."""
+        from django_workflows.store import history
+
+        return history.error_of(self)
+
+    def history(self) -> list[Event]:
+        """The run's log: its numbered events, in order."""
+        from django_workflows.store import history
+
+        return history.history(self)
+
+    async def ahistory(self) -> list[Event]:
+        return await sync_to_async(self.history)()
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        """Wait for the run's end and return what the workflow returned.
+
+        `timeout` is a duration. Raises WorkflowRunFailedError,
+        WorkflowRunCancelledError, WorkflowRunTerminatedError,
+        WorkflowRunTimedOutError, TimeoutError, and RuntimeError in a transaction, in
+        which the end could never be seen.
+        """
+        from django_workflows.store import results
+
+        return results.wait_for_result(self, timeout)
+
+    async def aresult(self, timeout: Duration | None = None) -> Any:
+        from django_workflows.store import results
+
+        return await results.await_result(self, timeout)
+
+    def cancel(self, reason: str = "") -> None:
+        """Ask the run to stop: CancelledError arrives at its current await.
+
+        A run that has not begun is cancelled without running any code; cancelling a
+        cancelled run does nothing. Raises InvalidRunStateError for another closed run.
+        """
+        from django_workflows.store import control
+
+        control.cancel(self, reason)
+
+    async def acancel(self, reason: str = "") -> None:
+        await sync_to_async(self.cancel)(reason)
+
+    def terminate(self, reason: str = "") -> None:
+        """End the run at once; none of its code runs any more.
+
+        Raises InvalidRunStateError for a closed run.
+        """
+        from django_workflows.store import control
+
+        control.terminate(self, reason)
+
+    async def aterminate(self, reason: str = "") -> None:
+        await sync_to_async(self.terminate)(reason)

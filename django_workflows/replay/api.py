@@ -1,0 +1,250 @@
+"""What workflow code calls, besides its steps and asyncio itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+import uuid
+from asyncio.events import _get_running_loop
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from django_workflows.core import context
+from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.replay.execution import Execution
+from django_workflows.replay.hooks import Hook
+from django_workflows.replay.loop import WorkflowLoop
+from django_workflows.replay.operations import SleepCall
+from django_workflows.replay.options import check_name
+
+T = TypeVar("T")
+
+
+def current_execution(name: str) -> Execution:
+    """The run whose code is calling. Raises RuntimeError outside of workflow code."""
+    loop = _get_running_loop()
+    if type(loop) is not WorkflowLoop:
+        raise RuntimeError(f"{name} can only be called inside a workflow function")
+    return loop.execution
+
+
+def sleep(delay: Duration | datetime) -> SleepCall:
+    """Wait for a duration, or until a point in time (aware), through any restart.
+
+    Issued at the call; await what it returns. Raises ValueError for a negative or
+    unreadable duration and for a naive datetime.
+    """
+    execution = current_execution("sleep()")
+    if isinstance(delay, datetime):
+        if delay.tzinfo is None:
+            raise ValueError(f"sleep() needs an aware datetime, not {delay!r}")
+        return execution.create_sleep(delay)
+    seconds = to_seconds(delay)
+    if seconds < 0:
+        raise ValueError(f"cannot sleep for {delay!r}: a duration is not negative")
+    return execution.create_sleep(seconds)
+
+
+def now() -> datetime:
+    """The time of the event being handled, aware, in UTC; the same in every replay."""
+    execution = current_execution("now()")
+    execution.require_open()
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+        microseconds=execution.loop.now_us
+    )
+
+
+def random() -> random_module.Random:
+    """The run's own random generator, seeded by a secret of the run."""
+    return current_execution("random()").random()
+
+
+def uuid4() -> uuid.UUID:
+    """A random UUID that is the same in every replay."""
+    return current_execution("uuid4()").uuid4()
+
+
+async def race(*aws: Awaitable[T]) -> T:
+    """The outcome of the first to finish, result or exception; the rest is cancelled.
+
+    Losers are cancelled in the order given. Raises ValueError without arguments.
+    """
+    tasks = _tasks("race()", aws)
+    try:
+        winner = await _first(tasks, lambda task: True)
+    finally:
+        _cancel_rest(tasks)
+    assert winner is not None
+    return winner.result()
+
+
+async def first_success(*aws: Awaitable[T]) -> T:
+    """The result of the first to succeed; the rest is cancelled.
+
+    Raises ExceptionGroup with every error, in the order given, if none succeeds, and
+    ValueError without arguments.
+    """
+    tasks = _tasks("first_success()", aws)
+    try:
+        winner = await _first(
+            tasks, lambda task: not task.cancelled() and task.exception() is None
+        )
+    finally:
+        _cancel_rest(tasks)
+    if winner is not None:
+        return winner.result()
+    errors = [_error_of(task) for task in tasks]
+    raise ExceptionGroup("none of the awaitables succeeded", errors)
+
+
+def _tasks(name: str, aws: tuple[Awaitable[T], ...]) -> list[asyncio.Future[T]]:
+    current_execution(name)
+    if not aws:
+        raise ValueError(f"{name} needs at least one awaitable")
+    return [asyncio.ensure_future(aw) for aw in aws]
+
+
+async def _first(tasks: list[asyncio.Future[T]], wins: Any) -> asyncio.Future[T] | None:
+    """The first task to end for which `wins` is true; None once all have ended."""
+    found: asyncio.Future[asyncio.Future[T] | None] = (
+        asyncio.get_running_loop().create_future()
+    )
+    left = len(tasks)
+
+    def ended(task: asyncio.Future[T]) -> None:
+        nonlocal left
+        left -= 1
+        if found.done():
+            return
+        if wins(task):
+            found.set_result(task)
+        elif left == 0:
+            found.set_result(None)
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    return await found
+
+
+def _cancel_rest(tasks: list[asyncio.Future[T]]) -> None:
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()  # seen: a loser's error is no forgotten one
+
+
+def _error_of(task: asyncio.Future[Any]) -> Exception:
+    if task.cancelled():
+        return RuntimeError("cancelled")
+    error = task.exception()
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
+def create_hook(token: str | None = None, metadata: Any = None) -> Hook:
+    """Open a door for payloads from outside, sent by ``resume_hook(token, payload)``.
+
+    Without a token one is made that nobody can guess. `metadata` is any serializable
+    value, shown to whoever looks the hook up. Raises ValueError for an empty token and
+    SerializationError for the metadata.
+    """
+    execution = current_execution("create_hook()")
+    if token is not None:
+        check_name("token", token, 1000)
+    return execution.create_hook(token, metadata)
+
+
+class DefinedHook(Generic[T]):
+    """A hook whose payloads have a schema; see :func:`define_hook`."""
+
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self.adapter: TypeAdapter[T] = TypeAdapter(schema)
+
+    def create(self, token: str | None = None, metadata: Any = None) -> Hook:
+        """``create_hook()`` in a workflow."""
+        return create_hook(token, metadata)
+
+    def validate(self, payload: Any) -> T:
+        """The payload as the schema's type. Raises pydantic.ValidationError."""
+        return self.adapter.validate_python(payload)
+
+    def resume(self, token: str, payload: Any) -> Any:
+        """Validate and send a payload. Returns the Run.
+
+        Raises pydantic.ValidationError, and then nothing is delivered, and
+        HookNotFoundError.
+        """
+        from django_workflows.replay.definitions import require_launcher
+
+        return require_launcher().resume_hook(token, self.validate(payload))
+
+    async def aresume(self, token: str, payload: Any) -> Any:
+        from django_workflows.replay.definitions import require_launcher
+
+        return await require_launcher().aresume_hook(token, self.validate(payload))
+
+
+def define_hook(schema: Any) -> DefinedHook[Any]:
+    """A kind of hook with validated payloads.
+
+    `schema` is a pydantic model or any type that pydantic's TypeAdapter takes. What is
+    delivered is the validated value.
+    """
+    return DefinedHook(schema)
+
+
+@dataclass(frozen=True)
+class WorkflowMetadata:
+    """What a run knows about itself, as of its log."""
+
+    run_id: str
+    workflow_name: str
+    version: str
+    started_at: datetime
+    url: str
+    attempt: int
+    key: str | None
+    queue: str
+    attributes: dict[str, Any]
+    is_replaying: bool
+
+
+def get_workflow_metadata() -> WorkflowMetadata:
+    """The run that the calling workflow or step belongs to.
+
+    Raises RuntimeError outside of both.
+    """
+    loop = _get_running_loop()
+    if type(loop) is not WorkflowLoop:
+        found = context.current_step()
+        if found is None:
+            raise RuntimeError(
+                "get_workflow_metadata() can only be called inside a workflow or a step"
+            )
+        return WorkflowMetadata(**found.workflow, is_replaying=False)
+    execution = loop.execution
+    return WorkflowMetadata(
+        **workflow_facts(execution), is_replaying=execution.is_replaying
+    )
+
+
+def workflow_facts(execution: Execution) -> dict[str, Any]:
+    """The metadata of a run as plain values, which its steps are given too."""
+    info = execution.info
+    return {
+        "run_id": info.run_id,
+        "workflow_name": info.workflow_name,
+        "version": info.version,
+        "started_at": datetime(1970, 1, 1, tzinfo=UTC)
+        + timedelta(microseconds=execution.started_us),
+        "url": f"{info.base_url}/runs/{info.run_id}/",
+        "attempt": info.attempt,
+        "key": info.key,
+        "queue": info.queue,
+        "attributes": dict(info.attributes),
+    }

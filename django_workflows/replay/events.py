@@ -1,0 +1,97 @@
+"""One entry of a run's log, and what each type of entry means to replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+RUN_CREATED: Final = "run_created"
+RUN_STARTED: Final = "run_started"
+RUN_COMPLETED: Final = "run_completed"
+RUN_FAILED: Final = "run_failed"
+RUN_CANCELLED: Final = "run_cancelled"
+RUN_TERMINATED: Final = "run_terminated"
+CANCEL_REQUESTED: Final = "cancel_requested"
+WAKE_REQUESTED: Final = "wake_requested"
+STEP_CREATED: Final = "step_created"
+STEP_STARTED: Final = "step_started"
+STEP_RETRYING: Final = "step_retrying"
+STEP_TIMED_OUT: Final = "step_timed_out"
+STEP_COMPLETED: Final = "step_completed"
+STEP_FAILED: Final = "step_failed"
+STEP_CANCELLED: Final = "step_cancelled"
+HOOK_CREATED: Final = "hook_created"
+HOOK_CONFLICT: Final = "hook_conflict"
+HOOK_RECEIVED: Final = "hook_received"
+HOOK_DISPOSED: Final = "hook_disposed"
+WAIT_CREATED: Final = "wait_created"
+WAIT_COMPLETED: Final = "wait_completed"
+WAIT_CANCELLED: Final = "wait_cancelled"
+
+#: What a workflow function's code causes: recorded after the event that led to it.
+COMMANDS: Final = frozenset(
+    {
+        STEP_CREATED,
+        STEP_CANCELLED,
+        WAIT_CREATED,
+        WAIT_CANCELLED,
+        HOOK_CREATED,
+        HOOK_CONFLICT,
+        HOOK_DISPOSED,
+        RUN_COMPLETED,
+        RUN_FAILED,
+        RUN_CANCELLED,
+    }
+)
+#: What is delivered to the workflow function, each in a burst of its own.
+INPUTS: Final = frozenset(
+    {
+        RUN_STARTED,
+        CANCEL_REQUESTED,
+        WAKE_REQUESTED,
+        STEP_COMPLETED,
+        STEP_FAILED,
+        HOOK_RECEIVED,
+        WAIT_COMPLETED,
+    }
+)
+#: The entries that end a run.
+TERMINAL: Final = frozenset({RUN_COMPLETED, RUN_FAILED, RUN_CANCELLED, RUN_TERMINATED})
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class LogEvent:
+    """An entry of a run's log, numbered once it is stored.
+
+    ``time`` is in microseconds since the epoch, UTC. ``detail`` holds plain JSON
+    values that belong to the engine, ``payload`` the user's value as encoded by
+    :mod:`django_workflows.core.serialization`, or None. ``row_id`` is the key of the
+    database row, known only for what came out of the database.
+    """
+
+    __slots__ = ("correlation_id", "detail", "payload", "row_id", "seq", "time", "type")
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 (as the column is called)
+        correlation_id: str = "",
+        *,
+        time: int = 0,
+        detail: Mapping[str, Any] = _NOTHING,
+        payload: bytes | None = None,
+        seq: int | None = None,
+        row_id: int | None = None,
+    ) -> None:
+        self.type = type
+        self.correlation_id = correlation_id
+        self.time = time
+        self.detail = detail
+        self.payload = payload
+        self.seq = seq
+        self.row_id = row_id
+
+    def __repr__(self) -> str:
+        number = "unnumbered" if self.seq is None else f"#{self.seq}"
+        name = self.detail.get("name") or self.correlation_id
+        return f"<{number} {self.type} {name}>"

@@ -1,0 +1,689 @@
+"""One run in memory: its function, suspended, and what it is waiting for.
+
+Deliver an event and get back the commands that the function's code issued because of
+it: that is a *burst*. Replaying a log is the same, burst by burst, with the commands
+known beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import heapq
+import hmac
+import logging
+import random
+import sys
+import uuid
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from django_workflows.conf import conf
+from django_workflows.core import failures, serialization
+from django_workflows.core.ids import derive_id
+from django_workflows.core.payloads import check_size
+from django_workflows.errors import (
+    NonDeterminismError,
+    SerializationError,
+    StepFailedError,
+    WorkflowGuardError,
+)
+from django_workflows.replay import events as log
+from django_workflows.replay.closing import RunClosing, bury, close_all
+from django_workflows.replay.definitions import Step, Workflow
+from django_workflows.replay.events import LogEvent
+from django_workflows.replay.guard import Guard, Unguarded, workflow_location
+from django_workflows.replay.hooks import Hook
+from django_workflows.replay.interrupts import is_from_outside
+from django_workflows.replay.loop import DurableTimer, WorkflowLoop, WorkflowTask
+from django_workflows.replay.matching import RecordedCommands
+from django_workflows.replay.operations import Operation, SleepCall, StepCall, Timer
+
+logger = logging.getLogger("django_workflows.replay")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RunBlocked(BaseException):
+    """The run cannot go on with today's code; nothing of the burst may be stored."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class BurstTimeout(BaseException):
+    """Raised into a burst by the watchdog of the worker."""
+
+
+@dataclass(slots=True)
+class RunInfo:
+    """What a run knows about itself, as of its log."""
+
+    run_id: str
+    workflow_name: str
+    version: str = ""
+    key: str | None = None
+    queue: str = "default"
+    priority: int = 0
+    attributes: dict[str, Any] = field(default_factory=dict)
+    seed: bytes = b""
+    base_url: str = ""
+    attempt: int = 1
+    epoch: int = 0
+
+
+class Execution:
+    """A workflow function driven by its log."""
+
+    def __init__(self, workflow: Workflow[..., Any], info: RunInfo) -> None:
+        self.workflow = workflow
+        self.info = info
+        self.loop = WorkflowLoop(self)  # type: ignore[abstract]
+        self.is_replaying = False
+        #: The event that ended the run, once there is one.
+        self.end: LogEvent | None = None
+        self.cancel_delivered = False
+        self.started_us = 0
+        self.steps: dict[str, StepCall] = {}
+        self.timers: dict[str, Timer] = {}
+        self.hooks: dict[str, Hook] = {}
+        self.blocked: BaseException | None = None
+        self._input: bytes | None = None
+        self._main: WorkflowTask | None = None
+        self._commands: list[LogEvent] = []
+        self._recorded: RecordedCommands | None = None
+        self._outcomes: list[LogEvent] = []
+        self._occurrences: dict[str, int] = {}
+        self._known_ids: set[str] = set()
+        self._timer_heap: list[tuple[int, int, str]] = []
+        self._generators: list[AsyncGenerator[Any, Any]] = []
+        self._hold_at_most = 64
+        #: The run is being, or has been, dropped from memory.
+        self.is_closing = False
+        self._refused_closing = 0
+        self._context = Context()
+        self._guard = Guard(self._taint) if conf.GUARD else Unguarded()
+        self._random: random.Random | None = None
+        self._uuids: random.Random | None = None
+
+    # -- bursts ---------------------------------------------------------------------
+
+    def replay(self, history: Sequence[LogEvent]) -> list[LogEvent]:
+        """Run the function against its whole log.
+
+        Returns the commands that the log does not hold yet: those of the outcome of a
+        hook claimed in the log's last burst. Raises RunBlocked.
+        """
+        self.is_replaying = True
+        position = 0
+        while position < len(history):
+            event = history[position]
+            position += 1
+            if event.type not in log.INPUTS or event.detail.get("late"):
+                self._note(event)
+                continue
+            recorded = []
+            last = position
+            while last < len(history) and (
+                history[last].type not in log.INPUTS or history[last].detail.get("late")
+            ):
+                if history[last].type in log.COMMANDS:
+                    recorded.append(history[last])
+                last += 1
+            self._recorded = RecordedCommands(recorded)
+            self._burst(event)
+            for outcome in self._take_outcomes(recorded):
+                if last == len(history) and not self._recorded:
+                    # Nothing came after the claim: this burst may be a new one.
+                    self._recorded = None
+                    self.is_replaying = False
+                self._burst(outcome)
+            if self._recorded:
+                error = self._divergence(
+                    f"the log holds {_told(self._recorded.left()[0])}, which the code "
+                    f"did not issue after {_told(event)}"
+                )
+                raise RunBlocked(error)
+            for informational in history[position:last]:
+                if informational.type not in log.COMMANDS:
+                    self._note(informational)
+            position = last
+        self._recorded = None
+        self.is_replaying = False
+        return self._take_commands()
+
+    def deliver(self, event: LogEvent) -> list[LogEvent]:
+        """Deliver one new event. Returns the commands issued. Raises RunBlocked."""
+        self._burst(event)
+        return self._take_commands()
+
+    def note(self, event: LogEvent) -> None:
+        """Take notice of an entry that starts no burst, such as `step_started`."""
+        self._note(event)
+
+    def close(self) -> None:
+        """Drop the run from memory, on the thread that owns it."""
+        if self.is_closing:
+            return
+        self.is_closing = True
+        self.loop.forget_ready()
+        tasks = [task for task in self.loop.tasks if not task.done()]
+        stubborn: list[Any] = []
+
+        def close() -> None:
+            with self._guard:
+                stubborn.extend(close_all(self._main, tasks, self._generators))
+
+        try:
+            self._on_loop(close)
+        finally:
+            self.loop.forget_ready()
+        for target in stubborn:
+            bury(target)
+
+    def _take_commands(self) -> list[LogEvent]:
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _take_outcomes(self, recorded: Sequence[LogEvent]) -> Any:
+        """Hook claims of this burst and of those after it, in the order of the log."""
+        claims = (log.HOOK_CREATED, log.HOOK_CONFLICT)
+        return iter([event for event in recorded if event.type in claims])
+
+    def _burst(self, event: LogEvent) -> None:
+        if self.blocked is not None:
+            raise RunBlocked(self.blocked)
+        if self.end is not None:
+            return
+        if event.time > self.loop.now_us:
+            self.loop.now_us = event.time
+        self._on_loop(lambda: self._run_burst(event))
+        if self.blocked is not None:
+            raise RunBlocked(self.blocked)
+        if self._main is not None and self._main.done() and self.end is None:
+            self._finish(self._main)
+            if self.blocked is not None:
+                raise RunBlocked(self.blocked)
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        outer_loop = _get_running_loop()
+        outer_hooks = sys.get_asyncgen_hooks()
+        # What the collector finds has nothing to do with this run; what its finalizers
+        # do must not be taken for the workflow's doing.
+        is_collecting = gc.isenabled()
+        gc.disable()
+        _set_running_loop(self.loop)
+        sys.set_asyncgen_hooks(self._hold, _keep)
+        try:
+            action()
+        finally:
+            sys.set_asyncgen_hooks(*outer_hooks)
+            _set_running_loop(outer_loop)
+            if is_collecting:
+                gc.enable()
+
+    def _run_burst(self, event: LogEvent) -> None:
+        try:
+            _HANDLERS[event.type](self, event)
+            with self._guard:
+                self._run_ready()
+        except (Exception, BurstTimeout) as error:
+            # Not the workflow's own error, which its task keeps: the event itself
+            # could not be delivered to today's code.
+            self._taint(error)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._taint(error)
+            raise
+
+    def _run_ready(self) -> None:
+        while True:
+            try:
+                self.loop.run_ready(until=self._main)
+                return
+            except (SystemExit, KeyboardInterrupt) as error:
+                # A task that ends with one of these keeps it, as any exception, but
+                # asyncio raises it as well, which is meant for loops of a process.
+                if is_from_outside(error) or not self.loop.has_raised(error):
+                    raise
+                if self._main is not None and self._main.done():
+                    return
+
+    def _hold(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Async generators are closed with their run, never by the collector."""
+        held = self._generators
+        held.append(generator)
+        if len(held) > self._hold_at_most:
+            held[:] = [g for g in held if g.ag_frame is not None]  # type: ignore[attr-defined]
+            self._hold_at_most = max(64, 2 * len(held))
+
+    # -- events in ------------------------------------------------------------------
+
+    def _note(self, event: LogEvent) -> None:
+        if event.type == log.RUN_CREATED:
+            self._input = event.payload
+            return
+        call = self.steps.get(event.correlation_id)
+        if call is None:
+            return
+        if event.type == log.STEP_STARTED:
+            call.attempt = event.detail["attempt"]
+            call.worker = event.detail.get("worker", "")
+            call.started_us = event.time
+            call.has_row = bool(event.detail.get("row"))
+            call.suspect = False
+        elif event.type in (log.STEP_RETRYING, log.STEP_TIMED_OUT):
+            call.worker = ""
+            call.retry_us = event.detail.get("retry_at", event.time)
+            reason = event.detail.get("reason", "error")
+            call.suspect = reason == "crash"
+            if reason == "error" or event.type == log.STEP_TIMED_OUT:
+                call.errors += 1
+            elif reason == "crash" and event.detail.get("alone"):
+                call.crashes += 1
+
+    def _on_run_started(self, event: LogEvent) -> None:
+        self.started_us = event.time
+        self.info.base_url = event.detail.get("base_url", self.info.base_url)
+        args, kwargs = serialization.loads_call(self._input or b"")
+        self.workflow.require_async()
+        self._main = self.loop.create_task(
+            self.workflow.func(*args, **kwargs), name="workflow", context=self._context
+        )
+
+    def _on_step_end(self, event: LogEvent) -> None:
+        call = self.steps.pop(event.correlation_id, None)
+        if call is None:
+            self._require_known(event)
+            return
+        if event.type == log.STEP_COMPLETED:
+            call.succeed(self.decode(event.payload))
+            return
+        error = failures.rebuild(event.payload or b"")
+        view = failures.Failure.of(event.payload or b"")
+        error.__cause__ = StepFailedError(
+            f"step {call.step.name} failed after {event.detail.get('attempt', 1)} "
+            f"attempt(s): {view.message}",
+            step_id=call.id,
+            step_name=call.step.name,
+            attempts=event.detail.get("attempt", 1),
+            traceback=view.traceback,
+        )
+        call.fail(error)
+
+    def _on_wait_completed(self, event: LogEvent) -> None:
+        timer = self.timers.pop(event.correlation_id, None)
+        if timer is None:
+            self._require_known(event)
+            return
+        self._fire(timer)
+
+    def _fire(self, timer: Timer) -> None:
+        if isinstance(timer.target, DurableTimer):
+            self.loop._ready.append(timer.target)
+        else:
+            timer.target.succeed(None)
+
+    def _on_wake_requested(self, event: LogEvent) -> None:
+        for timer in sorted(self.timers.values(), key=lambda t: t.number):
+            if timer.kind == "sleep":
+                del self.timers[timer.id]
+                self._fire(timer)
+
+    def _on_hook_received(self, event: LogEvent) -> None:
+        hook = self.hooks.get(event.correlation_id)
+        if hook is None:
+            self._require_known(event)
+            return
+        hook.received(event.payload or b"")
+
+    def _on_hook_claimed(self, event: LogEvent) -> None:
+        hook = self.hooks.get(event.correlation_id)
+        if hook is None:
+            return  # disposed of in the burst that claimed it
+        if event.type == log.HOOK_CONFLICT:
+            del self.hooks[event.correlation_id]
+            hook.claimed(event.detail["held_by"])
+        else:
+            hook.claimed(None)
+
+    def _on_cancel_requested(self, event: LogEvent) -> None:
+        if self._main is None or self.cancel_delivered:
+            return
+        self.cancel_delivered = True
+        self._main.cancel(event.detail.get("reason") or None)
+        # Clean-up code must see an ordinary task: a TaskGroup in an except block
+        # behaves differently in one that is still being cancelled.
+        self._main.uncancel()
+
+    def _require_known(self, event: LogEvent) -> None:
+        """The end of something the code never issued; one it cancelled is fine."""
+        if event.correlation_id not in self._known_ids:
+            self._divergence(
+                f"the log holds {_told(event)}, which the code never issued"
+            )
+
+    # -- commands out ---------------------------------------------------------------
+
+    def call_step(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> StepCall:
+        """Issue a step call. Raises SerializationError for its arguments."""
+        paused = self._guard.pause()
+        try:
+            self._require_task(step.name)
+            payload = check_size(serialization.dumps_call(args, kwargs))
+            step_id = self._next_id("step", step.name)
+            event = self._issue(
+                LogEvent(
+                    log.STEP_CREATED,
+                    step_id,
+                    detail={"name": step.name},
+                    payload=payload,
+                )
+            )
+            call = StepCall(self, event.correlation_id, step, event.payload or payload)
+            self.steps[call.id] = call
+            return call
+        finally:
+            self._guard.unpause(paused)
+
+    def cancel_step(self, step_id: str) -> None:
+        if not self.is_closing and self.steps.pop(step_id, None) is not None:
+            self._issue(LogEvent(log.STEP_CANCELLED, step_id))
+
+    def create_timer(self, target: DurableTimer, kind: str) -> None:
+        if self.is_closing:
+            return  # clean-up code waits in vain, and is closed again
+        when = target.when()
+        delay = when - self.loop.time()
+        due_us = self.loop.now_us + max(1, round(delay * 1_000_000))
+        while due_us / 1_000_000 < when:
+            due_us += 1
+        if due_us <= _LAST_US:
+            target.timer_id = self._create_wait(
+                kind, _named(kind, delay), due_us, target
+            )
+
+    def create_sleep(self, delay: float | datetime) -> SleepCall:
+        """Issue a sleep, in seconds or until a point in time."""
+        self._require_task("sleep()")
+        if isinstance(delay, datetime):
+            due_us = (delay - _EPOCH) // _MICROSECOND
+            name = f"sleep:{delay.astimezone(UTC).isoformat()}"
+        else:
+            due_us = self.loop.now_us + round(delay * 1_000_000)
+            name = _named("sleep", delay)
+        if due_us > _LAST_US:
+            raise ValueError("cannot sleep until after the year 9999")
+        sleep = SleepCall(self, "")
+        if due_us <= self.loop.now_us:
+            sleep.succeed(None)
+        else:
+            sleep.id = self._create_wait("sleep", name, due_us, sleep)
+        return sleep
+
+    def _create_wait(
+        self, kind: str, name: str, due_us: int, target: SleepCall | DurableTimer
+    ) -> str:
+        event = self._issue(
+            LogEvent(
+                log.WAIT_CREATED,
+                self._next_id("wait", name),
+                detail={"name": name, "kind": kind, "due": due_us},
+            )
+        )
+        timer = Timer(
+            event.correlation_id,
+            event.detail["due"],
+            self.loop.next_number(),
+            kind,
+            target,
+        )
+        self.timers[timer.id] = timer
+        heapq.heappush(self._timer_heap, (timer.due_us, timer.number, timer.id))
+        return timer.id
+
+    def cancel_timer(self, timer_id: str) -> None:
+        if not self.is_closing and self.timers.pop(timer_id, None) is not None:
+            self._issue(LogEvent(log.WAIT_CANCELLED, timer_id))
+
+    def create_hook(self, token: str | None, metadata: Any) -> Hook:
+        """Claim a token, or one that nobody can guess."""
+        self._require_task("create_hook()")
+        payload = None
+        if metadata is not None:
+            payload = check_size(serialization.dumps(metadata, root="metadata"))
+        hook_id = self._next_id("hook", token or "")
+        generated = self._secret("hook", hook_id).hex()[:40]
+        event = self._issue(
+            LogEvent(
+                log.HOOK_CREATED,
+                hook_id,
+                detail={"name": token or "", "token": token or generated},
+                payload=payload,
+            )
+        )
+        hook = Hook(self, event.correlation_id, event.detail["token"])
+        self.hooks[hook.id] = hook
+        return hook
+
+    def dispose_hook(self, hook: Hook) -> None:
+        if self.is_closing:
+            return
+        self.hooks.pop(hook.id, None)
+        self._issue(LogEvent(log.HOOK_DISPOSED, hook.id))
+
+    def _finish(self, main: WorkflowTask) -> None:
+        """The function has ended: record how."""
+        if main.cancelled():
+            error: BaseException | None = asyncio.CancelledError()
+        else:
+            error = main.exception()
+        if error is None:
+            try:
+                payload = check_size(
+                    serialization.dumps(main.result(), root="return value")
+                )
+            except SerializationError as failure:
+                error = failure
+            else:
+                self.end = LogEvent(log.RUN_COMPLETED, payload=payload)
+        if isinstance(error, asyncio.CancelledError) and self.cancel_delivered:
+            self.end = LogEvent(log.RUN_CANCELLED)
+        elif error is not None:
+            self.end = LogEvent(log.RUN_FAILED, payload=failures.capture(error))
+        assert self.end is not None
+        self.end.time = self.loop.now_us
+        if self._recorded is None:
+            self._commands.append(self.end)
+            return
+        for event in self._recorded.left():
+            if event.type == self.end.type:
+                self._recorded.take(event)
+                return
+        self._divergence(
+            f"the code ended with {self.end.type} where the log holds "
+            + _told_all(self._recorded.left())
+        )
+
+    def _issue(self, event: LogEvent) -> LogEvent:
+        """Record a command, or find the recorded one while replaying."""
+        self.require_open()
+        if self.is_closing:
+            return event
+        self._known_ids.add(event.correlation_id)
+        event.time = self.loop.now_us
+        if self._recorded is None:
+            self._commands.append(event)
+            return event
+        found = self._recorded.take(event)
+        if found is None:
+            raise self._divergence(
+                f"the code issued {_told(event)} where the log holds "
+                + _told_all(self._recorded.left())
+            )
+        self._known_ids.add(found.correlation_id)
+        return found
+
+    def _next_id(self, kind: str, name: str) -> str:
+        slot = f"{kind} {name}"
+        occurrence = self._occurrences.get(slot, 0)
+        self._occurrences[slot] = occurrence + 1
+        return derive_id(
+            kind, self.info.run_id, str(self.info.epoch), name, str(occurrence)
+        )
+
+    # -- refusals -------------------------------------------------------------------
+
+    def refuse(self, call: str, fix: str) -> NoReturn:
+        """Refuse a call that workflow code must not make, and block the run."""
+        self.require_open()
+        file, line = workflow_location()
+        error = WorkflowGuardError(f"{call} in workflow code at {file}:{line}: {fix}")
+        self._taint(error)
+        raise error
+
+    def require_open(self) -> None:
+        """Refuse every call of a run that is blocked, or dropped from memory."""
+        if self.is_closing:
+            self._refused_closing += 1
+            if self._refused_closing <= _REFUSALS:
+                raise RunClosing("this run has been dropped from memory")
+            # Code that swallows even this gets something that never settles, so that
+            # it suspends sooner or later and can be buried.
+        elif self.blocked is not None:
+            raise self.blocked
+
+    def _require_task(self, name: str) -> None:
+        self.require_open()
+        if not self.is_closing and asyncio.current_task(self.loop) is None:
+            self.refuse(
+                name,
+                "it was called from a callback or a finalizer, outside of the run's "
+                "tasks: call it in the workflow function or in a task of it",
+            )
+
+    def _divergence(self, what: str) -> NonDeterminismError:
+        """Block the run, because its code does something else than its log says."""
+        if asyncio.current_task(self.loop) is None:
+            file, line = self._waiting_location()
+        else:
+            file, line = workflow_location()
+        error = NonDeterminismError(
+            f"{self.workflow.name} no longer follows its log: {what} ({file}:{line}). "
+            "Deploy code that does, or guard the change with patched()."
+        )
+        self._taint(error)
+        return error
+
+    def _waiting_location(self) -> tuple[str, int]:
+        """Where the workflow function itself has got to."""
+        code = self.workflow.func.__code__
+        frame = None if self._main is None else self._main.get_coro().cr_frame  # type: ignore[union-attr]
+        return code.co_filename, frame.f_lineno if frame else code.co_firstlineno
+
+    def _taint(self, error: BaseException) -> None:
+        if self.blocked is None and not self.is_closing:
+            self.blocked = error
+
+    def interrupt(self, stack: str) -> None:
+        """Called by the watchdog: the burst in progress does not come to an end."""
+        self._taint(
+            WorkflowGuardError(
+                "workflow code ran too long without awaiting anything (see "
+                f"WORKFLOWS['BURST_TIMEOUT']); move the work into a @step:\n{stack}"
+            )
+        )
+
+    def report(self, context: dict[str, Any]) -> None:
+        """What asyncio has to say about a task or a callback of this run."""
+        error = context.get("exception")
+        if self.is_silent:
+            return
+        logger.error(
+            "%s: %s",
+            self.workflow.name,
+            context.get("message", "error in a callback"),
+            exc_info=error,
+            extra={"action": "workflow_callback_error", "run_id": self.info.run_id},
+        )
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing that the code says now is news."""
+        return self.is_replaying or self.is_closing
+
+    # -- what the worker asks -------------------------------------------------------
+
+    def next_timer(self) -> Timer | None:
+        """The open timer that is due first, in the order of due time and creation."""
+        heap = self._timer_heap
+        while heap:
+            timer = self.timers.get(heap[0][2])
+            if timer is not None:
+                return timer
+            heapq.heappop(heap)
+        return None
+
+    def decode(self, payload: bytes | None) -> Any:
+        return None if payload is None else serialization.loads(payload)
+
+    # -- determinism for workflow code ----------------------------------------------
+
+    def random(self) -> random.Random:
+        self.require_open()
+        if self._random is None:
+            self._random = random.Random(self._secret("random"))
+        return self._random
+
+    def uuid4(self) -> uuid.UUID:
+        self.require_open()
+        if self._uuids is None:
+            self._uuids = random.Random(self._secret("uuid4"))
+        return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
+
+    def _secret(self, *purpose: str) -> bytes:
+        return hmac.digest(self.info.seed, "\n".join(purpose).encode(), hashlib.sha256)
+
+
+def _keep(generator: AsyncGenerator[Any, Any]) -> None:
+    """The collector leaves async generators alone: their run closes them."""
+
+
+def _told_all(events: Sequence[LogEvent]) -> str:
+    return " and ".join(map(_told, events[:3])) or "nothing more"
+
+
+def _named(kind: str, delay: float) -> str:
+    """A timer is named by its delay. The noise of adding it to the time and taking
+    that away again must not be part of the name."""
+    return f"{kind}:{round(delay, 4):.12g}"
+
+
+def _told(event: LogEvent) -> str:
+    name = event.detail.get("name")
+    number = "" if event.seq is None else f" (event {event.seq})"
+    return f"{event.type} {name or event.correlation_id}".strip() + number
+
+
+_MICROSECOND = datetime.resolution
+#: How often a dropped run's code is refused before it is left waiting.
+_REFUSALS = 100
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_HANDLERS: dict[str, Callable[[Execution, LogEvent], None]] = {
+    log.RUN_STARTED: Execution._on_run_started,
+    log.STEP_COMPLETED: Execution._on_step_end,
+    log.STEP_FAILED: Execution._on_step_end,
+    log.WAIT_COMPLETED: Execution._on_wait_completed,
+    log.WAKE_REQUESTED: Execution._on_wake_requested,
+    log.HOOK_RECEIVED: Execution._on_hook_received,
+    log.HOOK_CREATED: Execution._on_hook_claimed,
+    log.HOOK_CONFLICT: Execution._on_hook_claimed,
+    log.CANCEL_REQUESTED: Execution._on_cancel_requested,
+}
+__all__ = ["BurstTimeout", "Execution", "Operation", "RunBlocked", "RunInfo"]

@@ -1,0 +1,125 @@
+"""What can be said about a step or a workflow besides its code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.core.retry import RetryPolicy
+
+ON_CONFLICT = ("return_existing", "reject", "restart_closed", "terminate_existing")
+PARENT_CLOSE_POLICIES = ("cancel", "terminate", "abandon")
+
+
+def _seconds(value: Duration | None) -> float | None:
+    return None if value is None else to_seconds(value)
+
+
+def _refuse_unknown(
+    kind: str, given: Mapping[str, Any], known: tuple[str, ...]
+) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(
+            f"unknown {kind} option {', '.join(map(repr, unknown))}; "
+            f"known are {', '.join(known)}"
+        )
+
+
+def check_name(what: str, value: Any, longest: int) -> None:
+    """Raise ValueError for a text that a database could not keep as it is."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{what} must be a text that is not empty, not {value!r}")
+    if len(value) > longest:
+        raise ValueError(f"{what} has {len(value)} characters, {longest} are allowed")
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{what} {value!r} has a NUL or half of a surrogate pair")
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """Options of one step call. Durations are in seconds."""
+
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(maximum_attempts=4))
+    timeout: float | None = None
+    schedule_to_start_timeout: float | None = None
+    schedule_to_close_timeout: float | None = None
+    heartbeat_timeout: float | None = None
+    queue: str | None = None
+    priority: int | None = None
+    atomic: bool = False
+    isolation: str = "thread"
+    max_concurrency: int | None = None
+    rate_limit: str | None = None
+
+    def replaced(self, given: Mapping[str, Any]) -> StepOptions:
+        """These options with some of them changed, in the decorator's words.
+
+        Raises TypeError for an unknown option and ValueError for a wrong value.
+        """
+        _refuse_unknown("step", given, STEP_OPTION_NAMES)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in given.items():
+            if name == "max_retries":
+                if not isinstance(value, int) or value < 0:
+                    raise ValueError(f"max_retries must be 0 or more, not {value!r}")
+                values["retry"] = RetryPolicy(maximum_attempts=value + 1)
+            elif name.endswith("timeout"):
+                values[name] = _seconds(value)
+            else:
+                values[name] = value
+        if "max_retries" in given and given.get("retry") is not None:
+            raise TypeError("give either max_retries or retry, not both")
+        if values["isolation"] not in ("thread", "process"):
+            raise ValueError(
+                f"isolation must be 'thread' or 'process', not {values['isolation']!r}"
+            )
+        return StepOptions(**values)
+
+
+STEP_OPTION_NAMES = ("max_retries", *(f.name for f in fields(StepOptions)))
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """Options of one start of a workflow. `timeout` is in seconds."""
+
+    key: str | None = None
+    on_conflict: str = "return_existing"
+    delay: Duration | datetime | None = None
+    queue: str = "default"
+    priority: int = 0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    retention: float | None = None
+    max_concurrency: int | None = None
+    rate_limit: str | None = None
+    concurrency_key: Any = None
+    parent_close_policy: str = "cancel"
+
+    def replaced(self, given: Mapping[str, Any]) -> StartOptions:
+        """These options with some of them changed.
+
+        Raises TypeError for an unknown option and ValueError for a wrong value.
+        """
+        _refuse_unknown("workflow", given, START_OPTION_NAMES)
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | dict(given)
+        values["timeout"] = _seconds(values["timeout"])
+        values["retention"] = _seconds(values["retention"])
+        for name, known in (
+            ("on_conflict", ON_CONFLICT),
+            ("parent_close_policy", PARENT_CLOSE_POLICIES),
+        ):
+            if values[name] not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, not {values[name]!r}"
+                )
+        if values["key"] is not None:
+            check_name("key", values["key"], 255)
+        return StartOptions(**values)
+
+
+START_OPTION_NAMES = tuple(f.name for f in fields(StartOptions))

@@ -1,0 +1,122 @@
+"""Every workflow and step that this process has imported, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django_workflows.errors import WorkflowNotRegisteredError
+
+if TYPE_CHECKING:
+    from django_workflows.replay.definitions import Step, Workflow
+
+
+@dataclass(frozen=True)
+class RegistrationProblem:
+    """A definition that cannot stand beside another one."""
+
+    message: str
+    obj: Any
+
+
+class Registry:
+    """Name to definition. The system checks report what could not be registered."""
+
+    def __init__(self) -> None:
+        self._workflows: dict[tuple[str, str], Workflow[..., Any]] = {}
+        self._newest: dict[str, Workflow[..., Any]] = {}
+        self._steps: dict[str, Step[..., Any]] = {}
+        self._problems: list[RegistrationProblem] = []
+
+    def add_workflow(self, workflow: Workflow[..., Any]) -> None:
+        for name in (workflow.name, *workflow.aliases):
+            key = (name, workflow.version)
+            known = self._workflows.get(key)
+            if known is not None and not _same_source(known.func, workflow.func):
+                version = f" (version {workflow.version})" if workflow.version else ""
+                self._problems.append(
+                    RegistrationProblem(
+                        f"Two workflows are named {name!r}{version}: "
+                        f"{_where(known.func)} and {_where(workflow.func)}.",
+                        workflow,
+                    )
+                )
+                continue
+            self._workflows[key] = workflow
+            newest = self._newest.get(name)
+            if newest is None or _order(workflow.version) >= _order(newest.version):
+                self._newest[name] = workflow
+
+    def add_step(self, step: Step[..., Any]) -> None:
+        known = self._steps.get(step.name)
+        if known is not None and not _same_source(known.func, step.func):
+            self._problems.append(
+                RegistrationProblem(
+                    f"Two steps are named {step.name!r}: "
+                    f"{_where(known.func)} and {_where(step.func)}.",
+                    step,
+                )
+            )
+            return
+        self._steps[step.name] = step
+
+    def workflow(self, name: str, version: str | None = None) -> Workflow[..., Any]:
+        """The workflow of this name, in its newest version unless one is given.
+
+        Raises WorkflowNotRegisteredError, which lists the names that are known.
+        """
+        found = self.find_workflow(name, version)
+        if found is None:
+            known = ", ".join(sorted(self._newest)) or "none"
+            wanted = f"{name!r}" + (f" in version {version!r}" if version else "")
+            raise WorkflowNotRegisteredError(
+                f"No workflow is registered as {wanted}. Known: {known}. Is its module "
+                "imported (workflows.py of an installed app is found by itself)?"
+            )
+        return found
+
+    def find_workflow(
+        self, name: str, version: str | None = None
+    ) -> Workflow[..., Any] | None:
+        if version is None:
+            return self._newest.get(name)
+        return self._workflows.get((name, version))
+
+    def find_step(self, name: str) -> Step[..., Any] | None:
+        return self._steps.get(name)
+
+    def workflow_keys(self) -> list[tuple[str, str]]:
+        """Every (name, version) this process can run, aliases included."""
+        return list(self._workflows)
+
+    def all_workflows(self) -> list[Workflow[..., Any]]:
+        return list(dict.fromkeys(self._workflows.values()))
+
+    def all_steps(self) -> list[Step[..., Any]]:
+        return list(self._steps.values())
+
+    def problems(self) -> list[RegistrationProblem]:
+        return list(self._problems)
+
+
+def _order(version: str) -> tuple[tuple[int, int | str], ...]:
+    """Versions compare by their numbers: 1.10 is newer than 1.9."""
+    parts = version.replace("-", ".").split(".") if version else []
+    return tuple((1, int(p)) if p.isdigit() else (0, p) for p in parts)
+
+
+def _same_source(first: Any, second: Any) -> bool:
+    """A module that is reloaded, or run as a script, registers its own again."""
+    one, two = first.__code__, second.__code__
+    return bool(
+        one.co_filename == two.co_filename
+        and one.co_firstlineno == two.co_firstlineno
+        and one.co_name == two.co_name
+    )
+
+
+def _where(func: Any) -> str:
+    return f"{func.__code__.co_filename}:{func.__code__.co_firstlineno}"
+
+
+registry = Registry()

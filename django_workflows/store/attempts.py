@@ -1,0 +1,118 @@
+"""Ends of step attempts whose run belongs to somebody else, or to nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core.payloads import seal
+from django_workflows.replay.events import STEP_RETRYING, LogEvent
+from django_workflows.store.database import among, now_sql, transaction
+from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.notify import DUE, notify
+from django_workflows.store.rounds import StepRow, end_attempt
+
+
+def report_end(
+    database: BaseDatabaseWrapper, row: StepRow, event: LogEvent, run_queue: str
+) -> bool:
+    """End an attempt and tell its run, in one transaction.
+
+    False if the attempt had ended otherwise meanwhile: cancelled, timed out, or taken
+    for dead. Nothing is written then.
+    """
+    with transaction(database), database.cursor() as cursor:
+        if not end_attempt(database, cursor, row):
+            return False
+        tell(database, row, event, {run_queue, row.queue})
+    return True
+
+
+def tell(
+    database: BaseDatabaseWrapper, row: StepRow, event: LogEvent, queues: set[str]
+) -> None:
+    """Put the end of an attempt into its run's inbox, in the current transaction."""
+    insert_inbox(
+        database,
+        row.run_id,
+        event.type,
+        event.correlation_id,
+        detail=json.dumps(event.detail) if event.detail else "",
+        payload=None if event.payload is None else seal(event.payload),
+    )
+    notify(database, DUE, queues)
+
+
+def rows_of(database: BaseDatabaseWrapper, step_ids: Sequence[str]) -> set[str]:
+    """Those of the steps that have a row, whatever has become of them."""
+    found: set[str] = set()
+    with database.cursor() as cursor:
+        for first in range(0, len(step_ids), 500):
+            steps_in, values = among(database, step_ids[first : first + 500])
+            cursor.execute(
+                f"SELECT id FROM django_workflows_step WHERE id {steps_in}", values
+            )
+            found |= {row[0] for row in cursor.fetchall()}
+    return found
+
+
+def dead_workers(database: BaseDatabaseWrapper, worker_ids: set[str]) -> set[str]:
+    """Those of the workers that have stopped or are dead."""
+    if not worker_ids:
+        return set()
+    wanted: list[Any] = sorted(worker_ids)
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM django_workflows_worker WHERE stopped_at IS NULL "
+            f"AND id IN ({', '.join(['%s'] * len(wanted))})",
+            wanted,
+        )
+        return worker_ids - {row[0] for row in cursor.fetchall()}
+
+
+def running_at(database: BaseDatabaseWrapper, worker_id: str) -> list[tuple[str, int]]:
+    """Attempts, by step and number, that a worker runs by the database's account."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, attempt FROM django_workflows_step "
+            "WHERE status = 'running' AND worker = %s",
+            (worker_id,),
+        )
+        return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def cut_attempts(
+    database: BaseDatabaseWrapper,
+    attempts: Sequence[tuple[str, int]],
+    reason: str = "shutdown",
+) -> None:
+    """End attempts that do not come to an end by themselves: they run again.
+
+    An orderly stop cuts them off, or they never began (`lost`). It is no crash.
+    """
+    with transaction(database), database.cursor() as cursor:
+        queues = set()
+        for step_id, attempt in sorted(attempts):
+            cursor.execute(
+                "UPDATE django_workflows_step SET status = 'pending', worker = '', "
+                f"due_at = {now_sql(database)} "
+                "WHERE id = %s AND attempt = %s AND status = 'running'",
+                (step_id, attempt),
+            )
+            if cursor.rowcount != 1:
+                continue
+            cursor.execute(
+                "SELECT s.run_id, s.queue, r.queue FROM django_workflows_step s "
+                "JOIN django_workflows_run r ON r.id = s.run_id WHERE s.id = %s",
+                (step_id,),
+            )
+            run_id, *names = cursor.fetchone()
+            queues |= set(names)
+            detail = {"attempt": attempt, "reason": reason}
+            insert_inbox(
+                database, run_id, STEP_RETRYING, step_id, detail=json.dumps(detail)
+            )
+        notify(database, DUE, queues)

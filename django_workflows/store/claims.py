@@ -1,0 +1,410 @@
+"""Takes runs and steps that are due, a few at a time, without waiting for anybody."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core.payloads import unseal
+from django_workflows.replay.events import STEP_STARTED
+from django_workflows.store.database import (
+    among,
+    is_postgresql,
+    moment,
+    now_sql,
+    to_us,
+    transaction,
+)
+from django_workflows.store.inbox import unread_events
+from django_workflows.store.notify import DUE, notify
+
+logger = logging.getLogger("django_workflows.store")
+
+#: Priorities are compared among so many of the runs that have been due longest.
+WINDOW = 1000
+
+
+@dataclass(slots=True)
+class ClaimedRun:
+    """A run that is the worker's from now on."""
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    key: str | None
+    queue: str
+    priority: int
+    attributes: dict[str, Any]
+    fence: int
+    last_seq: int
+    epoch: int
+    attempt: int
+    seed: bytes
+    started_us: int | None
+    deadline_us: int | None
+    blocked_times: int
+    suspicion: int
+    created_us: int
+    #: What a run that has not begun was started with, sealed.
+    input: bytes | None
+    #: Whether its inbox held anything at the time of the claim.
+    has_unread: bool
+
+
+_RUN_COLUMNS = (
+    "r.id, r.workflow, r.version, r.status, r.start_key, r.queue, r.priority, "
+    "r.attributes, r.fence, r.last_seq, r.epoch, r.attempt, r.seed, r.started_at, "
+    "r.deadline_at, r.blocked_times, r.suspicion, r.created_at"
+)
+
+
+def _claimed(row: Sequence[Any]) -> ClaimedRun:
+    attributes = row[7]
+    return ClaimedRun(
+        id=row[0],
+        workflow=row[1],
+        version=row[2],
+        status=row[3],
+        key=row[4],
+        queue=row[5],
+        priority=row[6],
+        attributes=json.loads(attributes)
+        if isinstance(attributes, str | bytes)
+        else attributes,
+        fence=row[8],
+        last_seq=row[9],
+        epoch=row[10],
+        attempt=row[11],
+        seed=bytes(row[12]),
+        started_us=None if row[13] is None else to_us(row[13]),
+        deadline_us=None if row[14] is None else to_us(row[14]),
+        blocked_times=row[15],
+        suspicion=row[16],
+        created_us=to_us(row[17]),
+        input=None if row[18] is None else bytes(row[18]),
+        has_unread=bool(row[19]),
+    )
+
+
+# `wake_at` is set on open runs only. Beside the inbox the status must not look like
+# something to search by: those with something unread are far fewer.
+_OPEN = "r.status || '' IN ('pending', 'running')"
+_CANDIDATES = """
+    SELECT id, priority, due FROM (
+        SELECT r.id, r.priority, r.wake_at AS due FROM django_workflows_run r
+        WHERE r.queue {queues} AND r.wake_at <= {now} AND r.owner = ''
+        AND r.suspicion {suspicion} AND {mark} {known}
+        ORDER BY r.wake_at LIMIT {window}
+    ) AS by_time
+    UNION
+    SELECT id, priority, due FROM (
+        SELECT DISTINCT r.id, r.priority, r.created_at AS due
+        FROM {unread} WHERE e.seq IS NULL AND r.owner = '' AND r.queue {queues}
+        AND r.blocked_reason = '' AND r.suspicion {suspicion}
+        AND {mark} {known} AND {open} LIMIT {window}
+    ) AS unread
+"""
+
+
+def claim_runs(
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    queues: Sequence[str],
+    known: Sequence[tuple[str, str]],
+    limit: int,
+    *,
+    suspects: bool = False,
+) -> list[ClaimedRun]:
+    """Become the owner of up to `limit` due runs of workflows this process knows.
+
+    `suspects` takes runs whose owner died instead of all others; they are marked to be
+    advanced alone. A claim is not worth an fsync: one that is lost in a crash of the
+    database is made again.
+    """
+    if not known or limit <= 0:
+        return []
+    candidates, values = candidates_sql(database, queues, known, suspects)
+    if is_postgresql(database):
+        return _claim_postgresql(
+            database, worker_id, candidates, values, limit, suspects
+        )
+    return _claim(database, worker_id, candidates, values, limit, suspects)
+
+
+def candidates_sql(
+    database: BaseDatabaseWrapper,
+    queues: Sequence[str],
+    known: Sequence[tuple[str, str]],
+    suspects: bool,
+) -> tuple[str, list[Any]]:
+    """A query for due runs of known workflows, and its parameters.
+
+    Due is what has a time that has come, or something unread in its inbox.
+    """
+    marks = [f"{name}\n{version}" for name, version in known]
+    mark = "(r.workflow || E'\\n' || r.version)"
+    if database.vendor != "postgresql":
+        mark = "(r.workflow || char(10) || r.version)"
+    if database.vendor == "mysql":
+        mark = "CONCAT(r.workflow, '\\n', r.version)"
+    queues_in, queue_values = among(database, queues)
+    known_in, known_values = among(database, marks)
+    candidates = _CANDIDATES.format(
+        queues=queues_in,
+        known=known_in,
+        now=now_sql(database),
+        window=WINDOW,
+        mark=mark,
+        unread=unread_events(database),
+        open=_OPEN if is_postgresql(database) else "r.status IN ('pending', 'running')",
+        suspicion="> 0" if suspects else "= 0",
+    )
+    return candidates, [*queue_values, *known_values, *queue_values, *known_values]
+
+
+def _claim_postgresql(
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    candidates: str,
+    values: list[Any],
+    limit: int,
+    suspects: bool,
+) -> list[ClaimedRun]:
+    statement = f"""
+        WITH quick AS MATERIALIZED (
+            SELECT set_config('synchronous_commit', 'off', true)
+        ), due AS MATERIALIZED ({candidates}),
+        best AS (SELECT id FROM due ORDER BY priority DESC, due),
+        taken AS MATERIALIZED (
+            SELECT free.id FROM quick, best CROSS JOIN LATERAL (
+                SELECT r.id FROM django_workflows_run r WHERE r.id = best.id
+                AND r.owner = '' AND r.status IN ('pending', 'running')
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS free LIMIT %s
+        )
+        UPDATE django_workflows_run r SET owner = %s, fence = r.fence + 1,
+            wake_at = NULL, is_alone = %s
+        WHERE r.id = ANY(ARRAY(SELECT id FROM taken))
+        RETURNING {_RUN_COLUMNS}, (
+            SELECT e.payload FROM django_workflows_event e
+            WHERE e.run_id = r.id AND e.seq = 1 AND r.last_seq = 1), EXISTS (
+            SELECT 1 FROM django_workflows_event u
+            WHERE u.run_id = r.id AND u.seq IS NULL)
+    """
+    with database.cursor() as cursor:
+        cursor.execute(statement, [*values, limit, worker_id, suspects])
+        return [_claimed(row) for row in cursor.fetchall()]
+
+
+def _claim(
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    candidates: str,
+    values: list[Any],
+    limit: int,
+    suspects: bool,
+) -> list[ClaimedRun]:
+    with database.cursor() as cursor:
+        # Look before taking the write lock; most looks find nothing.
+        cursor.execute(
+            f"SELECT id FROM ({candidates}) AS due ORDER BY priority DESC, due "
+            f"LIMIT {limit}",
+            values,
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    skip = " FOR UPDATE SKIP LOCKED" if database.vendor == "mysql" else ""
+    with transaction(database), database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id FROM django_workflows_run WHERE id IN ({_marks(ids)}) "
+            f"AND owner = '' AND status IN ('pending', 'running') ORDER BY id{skip}",
+            ids,
+        )
+        free = [row[0] for row in cursor.fetchall()]
+        if not free:
+            return []
+        cursor.execute(
+            "UPDATE django_workflows_run SET owner = %s, fence = fence + 1, "
+            f"wake_at = NULL, is_alone = %s WHERE id IN ({_marks(free)})",
+            [worker_id, suspects, *free],
+        )
+        cursor.execute(
+            f"SELECT {_RUN_COLUMNS}, e.payload, EXISTS ("
+            "SELECT 1 FROM django_workflows_event u "
+            "WHERE u.run_id = r.id AND u.seq IS NULL) "
+            "FROM django_workflows_run r LEFT JOIN django_workflows_event e "
+            "ON e.run_id = r.id AND e.seq = 1 AND r.last_seq = 1 "
+            f"WHERE r.id IN ({_marks(free)})",
+            free,
+        )
+        found = {row[0]: _claimed(row) for row in cursor.fetchall()}
+    return [found[run_id] for run_id in ids if run_id in found]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+@dataclass(slots=True)
+class ClaimedStep:
+    """A step attempt that is the worker's from now on."""
+
+    id: str
+    run_id: str
+    name: str
+    queue: str
+    attempt: int
+    errors: int
+    crashes: int
+    suspect: bool
+    args: bytes
+    options: str
+    created_us: int
+    started_us: int
+    workflow: str
+    version: str
+    key: str | None
+    run_attempt: int
+    run_started_us: int
+    run_queue: str
+    attributes: dict[str, Any]
+
+
+def claim_steps(
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    queues: Sequence[str],
+    known: Sequence[str],
+    limit: int,
+    *,
+    suspects: bool = False,
+) -> list[ClaimedStep]:
+    """Begin up to `limit` attempts of due steps that this process knows.
+
+    `suspects` takes those whose last attempt died with its process, else the others.
+
+    The attempt's start is committed, and its run told by an unnumbered event, before
+    any of its code can run.
+    """
+    if not known or limit <= 0:
+        return []
+    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    queues_in, queue_values = among(database, queues)
+    known_in, known_values = among(database, known)
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM django_workflows_step "
+            f"WHERE queue {queues_in} AND due_at <= {now_sql(database)} "
+            f"AND status = 'pending' AND suspect = %s AND name {known_in} "
+            "ORDER BY priority DESC, due_at LIMIT %s",
+            [*queue_values, suspects, *known_values, limit],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    with transaction(database), database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, args FROM django_workflows_step WHERE id IN ({_marks(ids)}) "
+            f"AND status = 'pending' ORDER BY id{skip}",
+            ids,
+        )
+        free = [row[0] for row in cursor.fetchall() if _can_read(row[0], row[1])]
+        if not free:
+            return []
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        now_us = to_us(cursor.fetchone()[0])
+        now = moment(database, now_us)
+        cursor.execute(
+            "UPDATE django_workflows_step SET status = 'running', "
+            "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
+            f"WHERE id IN ({_marks(free)})",
+            [worker_id, now, *free],
+        )
+        cursor.execute(
+            "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
+            "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
+            "r.start_key, r.attempt, r.started_at, r.queue, r.attributes "
+            "FROM django_workflows_step s JOIN django_workflows_run r "
+            f"ON r.id = s.run_id WHERE s.id IN ({_marks(free)}) ORDER BY s.id",
+            free,
+        )
+        claimed = [_claimed_step(row, now_us) for row in cursor.fetchall()]
+        cursor.executemany(
+            "INSERT INTO django_workflows_event "
+            "(run_id, seq, type, correlation_id, detail, payload, created_at) "
+            f"VALUES (%s, NULL, '{STEP_STARTED}', %s, %s, NULL, %s)",
+            [
+                (
+                    step.run_id,
+                    step.id,
+                    json.dumps(
+                        {
+                            "attempt": step.attempt,
+                            "worker": worker_id,
+                            "row": True,
+                            **({"alone": True} if step.suspect else {}),
+                        }
+                    ),
+                    now,
+                )
+                for step in claimed
+            ],
+        )
+        notify(database, DUE, {step.run_queue for step in claimed})
+    return claimed
+
+
+def _can_read(step_id: str, args: Any) -> bool:
+    """Whether this process has what it takes to read them; else others may."""
+    try:
+        unseal(bytes(args or b""))
+    except Exception as error:
+        _tell_unreadable(step_id, str(error))
+        return False
+    return True
+
+
+@lru_cache(maxsize=1000)
+def _tell_unreadable(step_id: str, error: str) -> None:
+    """Once for each step: it is looked at again several times a second."""
+    logger.warning(
+        "step %s cannot be read by this process and is left to others: %s",
+        step_id,
+        error,
+        extra={"action": "step_unreadable", "step": step_id},
+    )
+
+
+def _claimed_step(row: Sequence[Any], now_us: int) -> ClaimedStep:
+    attributes = row[17]
+    return ClaimedStep(
+        id=row[0],
+        run_id=row[1],
+        name=row[2],
+        queue=row[3],
+        attempt=row[4],
+        errors=row[5],
+        crashes=row[6],
+        suspect=bool(row[7]),
+        args=unseal(bytes(row[8] or b"")),
+        options=row[9],
+        created_us=to_us(row[10]),
+        started_us=now_us,
+        workflow=row[11],
+        version=row[12],
+        key=row[13],
+        run_attempt=row[14],
+        run_started_us=now_us if row[15] is None else to_us(row[15]),
+        run_queue=row[16],
+        attributes=json.loads(attributes)
+        if isinstance(attributes, str | bytes)
+        else attributes,
+    )

@@ -1,0 +1,190 @@
+"""Which database, which dialect, and how points in time get in and out of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
+from django.db.utils import OperationalError
+
+from django_workflows.conf import conf
+
+T = TypeVar("T")
+
+_DEADLOCK_RETRIES = 10
+_MYSQL_DEADLOCK = 1213
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def alias() -> str:
+    """The database that holds the runs, ``WORKFLOWS["DATABASE"]``."""
+    return conf.DATABASE
+
+
+def connection() -> BaseDatabaseWrapper:
+    """The calling thread's connection to it."""
+    return connections[alias()]
+
+
+def private_connection() -> BaseDatabaseWrapper:
+    """A connection of its own, which nobody's ``close_old_connections`` touches.
+
+    It is for the reactor's statements: a few, over and over, each on a few rows.
+    """
+    database = connections.create_connection(alias())
+    if database.vendor == "sqlite":
+        # A transaction that reads first could not become a writing one later.
+        database.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+    if is_postgresql(database):
+        _prepare_statements(database)
+    return database
+
+
+# A plan made once, by index, whatever the tables hold: the statements find rows by
+# key, and planning one of them takes several times as long as running it.
+_POSTGRESQL_SETTINGS = (
+    "SET plan_cache_mode = force_generic_plan; SET jit = off; "
+    "SET enable_seqscan = off; SET enable_mergejoin = off"
+)
+
+
+def _prepare_statements(database: BaseDatabaseWrapper) -> None:
+    database.settings_dict = copy.deepcopy(database.settings_dict)
+    database.settings_dict["OPTIONS"] |= {
+        "server_side_binding": True,
+        "prepare_threshold": 1,
+    }
+    initialize = database.init_connection_state
+
+    def initialize_and_tune() -> None:
+        initialize()
+        database.connection.execute(_POSTGRESQL_SETTINGS)
+
+    database.init_connection_state = initialize_and_tune  # type: ignore[method-assign]
+
+
+def is_postgresql(database: BaseDatabaseWrapper) -> bool:
+    return database.vendor == "postgresql"
+
+
+def shares_database(model: Any) -> bool:
+    """Whether a model's rows live in the database of the runs."""
+    return router.db_for_write(model) == alias()
+
+
+@contextmanager
+def transaction(database: BaseDatabaseWrapper) -> Iterator[None]:
+    """One transaction on the given connection; inside of another one a savepoint."""
+    if database.in_atomic_block:
+        with atomic(using=database.alias):
+            yield
+        return
+    database.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+    try:
+        yield
+        database.commit()
+    except BaseException:
+        if database.connection is not None:
+            database.rollback()
+        raise
+    finally:
+        if database.connection is not None:
+            database.set_autocommit(True)
+
+
+def despite_deadlocks(database: BaseDatabaseWrapper, action: Callable[[], T]) -> T:
+    """Call `action`, one transaction of ours, again if the database gave it up.
+
+    MySQL ends deadlocks, which its gap locks make of harmless writes, by rolling one
+    transaction back. In the caller's own transaction only the caller can begin again.
+    """
+    for _ in range(_DEADLOCK_RETRIES):
+        try:
+            return action()
+        except OperationalError as error:
+            if database.in_atomic_block or error.args[:1] != (_MYSQL_DEADLOCK,):
+                raise
+    return action()
+
+
+def to_datetime(us: int) -> datetime:
+    """Microseconds since the epoch as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def to_us(value: Any) -> int:
+    """What a driver returned for a point in time, in microseconds since the epoch."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return int((value - _EPOCH) // _MICROSECOND)
+
+
+def moment(database: BaseDatabaseWrapper, us: int | None) -> Any:
+    """A point in time as a parameter for a raw statement."""
+    if us is None:
+        return None
+    value = to_datetime(us)
+    return value if is_postgresql(database) else str(value.replace(tzinfo=None))
+
+
+#: The database's clock as an expression, to microseconds where there are any. On
+#: PostgreSQL the one that stands still during a statement: it can use an index.
+_NOW = {
+    "postgresql": "statement_timestamp()",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
+    "mysql": "UTC_TIMESTAMP(6)",
+}
+
+
+_LITERAL = {
+    "postgresql": "timestamptz '{} UTC'",
+    "sqlite": "'{}'",
+    "mysql": "CAST('{}' AS DATETIME(6))",
+}
+_frozen_us: int | None = None
+
+
+def freeze_time(us: int | None) -> None:
+    """Take this for the database's time in this process, or its own again for None.
+
+    For the testing kit, which skips time.
+    """
+    global _frozen_us
+    _frozen_us = us
+
+
+def among(
+    database: BaseDatabaseWrapper, values: Sequence[Any]
+) -> tuple[str, list[Any]]:
+    """The right side of ``column <is> values`` and its parameters.
+
+    PostgreSQL takes a list as one parameter, so that the statement stays the same.
+    """
+    if is_postgresql(database):
+        return "= ANY(%s)", [list(values)]
+    return f"IN ({', '.join(['%s'] * len(values))})", list(values)
+
+
+def now_sql(database: BaseDatabaseWrapper) -> str:
+    """The database's time, as an expression for a statement with parameters."""
+    if _frozen_us is None:
+        return _NOW[database.vendor]
+    text = str(to_datetime(_frozen_us).replace(tzinfo=None))
+    return _LITERAL[database.vendor].format(text)
+
+
+def database_time(database: BaseDatabaseWrapper) -> int:
+    """The database's clock, in microseconds since the epoch."""
+    with database.cursor() as cursor:
+        # An empty tuple, because without parameters %% is not read as %.
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        return to_us(cursor.fetchone()[0])

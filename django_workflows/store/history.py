@@ -1,0 +1,142 @@
+"""Reads a run's log: for replay, and for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core import failures, serialization
+from django_workflows.core.payloads import unseal
+from django_workflows.models import Event, Run
+from django_workflows.replay import events as log
+from django_workflows.replay.events import LogEvent
+from django_workflows.store.database import alias, among, to_datetime, to_us
+from django_workflows.store.inbox import unread_events
+
+COLUMNS = "run_id, seq, type, correlation_id, detail, payload, created_at, id"
+_NO_DETAIL: dict[str, Any] = {}
+
+
+def to_log_event(row: Sequence[Any]) -> LogEvent:
+    """A row of `COLUMNS` as replay takes it."""
+    _, seq, kind, correlation_id, detail, payload, created_at, row_id = row
+    return LogEvent(
+        kind,
+        correlation_id,
+        time=to_us(created_at),
+        detail=json.loads(detail) if detail else _NO_DETAIL,
+        payload=None if payload is None else unseal(bytes(payload)),
+        seq=seq,
+        row_id=row_id,
+    )
+
+
+def first_row(run_id: str, created_us: int, sealed: bytes) -> Sequence[Any]:
+    """The row of a log that holds nothing but the start, made from a claim."""
+    created_at = to_datetime(created_us)
+    return (run_id, 1, log.RUN_CREATED, "", "", sealed, created_at, None)
+
+
+def read_logs(
+    database: BaseDatabaseWrapper, run_ids: Sequence[str]
+) -> dict[str, list[Sequence[Any]]]:
+    """The rows of whole logs, in order, each followed by the run's inbox."""
+    rows: dict[str, list[Sequence[Any]]] = {run_id: [] for run_id in run_ids}
+    with database.cursor() as cursor:
+        for part in _parts(run_ids):
+            runs_in, values = among(database, part)
+            cursor.execute(
+                f"SELECT {COLUMNS} FROM django_workflows_event "
+                f"WHERE run_id {runs_in} ORDER BY run_id, seq, id",
+                values,
+            )
+            for row in cursor.fetchall():
+                rows[row[0]].append(row)
+    for entries in rows.values():
+        # Databases disagree on where NULL sorts.
+        entries.sort(key=lambda row: (row[1] is None, row[1] or 0, row[7]))
+    return rows
+
+
+def read_inboxes(
+    database: BaseDatabaseWrapper, run_ids: Sequence[str]
+) -> dict[str, list[Sequence[Any]]]:
+    """The unnumbered rows of runs, in the order in which they are delivered."""
+    rows: dict[str, list[Sequence[Any]]] = {}
+    with database.cursor() as cursor:
+        for part in _parts(run_ids):
+            runs_in, values = among(database, part)
+            cursor.execute(
+                f"SELECT {COLUMNS} FROM django_workflows_event "
+                f"WHERE seq IS NULL AND run_id {runs_in} ORDER BY id",
+                values,
+            )
+            for row in cursor.fetchall():
+                rows.setdefault(row[0], []).append(row)
+    return rows
+
+
+def read_owned_inboxes(
+    database: BaseDatabaseWrapper, worker_id: str
+) -> dict[str, list[Sequence[Any]]]:
+    """The unnumbered rows of all runs that a worker owns."""
+    rows: dict[str, list[Sequence[Any]]] = {}
+    columns = ", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} FROM {unread_events(database)} "
+            "WHERE e.seq IS NULL AND r.owner = %s ORDER BY e.id LIMIT 5000",
+            (worker_id,),
+        )
+        for row in cursor.fetchall():
+            rows.setdefault(row[0], []).append(row)
+    return rows
+
+
+def _parts(values: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    for first in range(0, len(values), size):
+        yield values[first : first + size]
+
+
+def history(run: Run) -> list[Event]:
+    """The numbered events of a run, in order."""
+    events = Event.objects.using(alias()).filter(run_id=run.pk, seq__isnull=False)
+    return list(events.order_by("seq"))
+
+
+def input_of(run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the run was started with."""
+    event = Event.objects.using(alias()).get(run_id=run.pk, seq=1)
+    return serialization.loads_call(unseal(bytes(event.payload or b"")))
+
+
+def end_of(run: Run) -> bytes | None:
+    """The payload of the event that ended the run."""
+    event = (
+        Event.objects.using(alias())
+        .filter(run_id=run.pk, type__in=log.TERMINAL)
+        .order_by("-seq")
+        .first()
+    )
+    if event is None or event.payload is None:
+        return None
+    return unseal(bytes(event.payload))
+
+
+def output_of(run: Run) -> Any:
+    """What the workflow returned, or None."""
+    if run.status != Run.Status.COMPLETED:
+        return None
+    payload = end_of(run)
+    return None if payload is None else serialization.loads(payload)
+
+
+def error_of(run: Run) -> BaseException | None:
+    """What the workflow raised, rebuilt, or None."""
+    if run.status != Run.Status.FAILED:
+        return None
+    payload = end_of(run)
+    return None if payload is None else failures.rebuild(payload)

@@ -1,0 +1,111 @@
+"""Sends payloads into runs: ``resume_hook()``."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core import serialization
+from django_workflows.core.payloads import seal
+from django_workflows.errors import HookNotFoundError
+from django_workflows.models import Hook, Run
+from django_workflows.replay.events import HOOK_RECEIVED
+from django_workflows.store.database import (
+    alias,
+    connection,
+    despite_deadlocks,
+    is_postgresql,
+    now_sql,
+)
+from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.notify import DUE, notify
+
+
+def token_hash(token: str) -> str:
+    """What a token's uniqueness is held on."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def resume_hook(token: str, payload: Any = None) -> Run:
+    """Send a payload to the run that holds the token, and return that run.
+
+    In the caller's transaction it is sent, or not, with that. Raises HookNotFoundError
+    if no run holds the token, SerializationError for the payload.
+    """
+    database = connection()
+    data = seal(serialization.dumps(payload, root="payload"))
+    if is_postgresql(database):
+        run = _resume_postgresql(database, token, data)
+    else:
+        run = despite_deadlocks(database, lambda: _resume(database, token, data))
+    if run is None:
+        raise HookNotFoundError("no run is waiting for this hook token")
+    return run
+
+
+async def aresume_hook(token: str, payload: Any = None) -> Run:
+    return await sync_to_async(resume_hook)(token, payload)
+
+
+def get_hook_by_token(token: str) -> Hook:
+    """The active hook with this token: its run, metadata, created_at.
+
+    Raises HookNotFoundError.
+    """
+    hook = (
+        Hook.objects.using(alias())
+        .select_related("run")
+        .filter(token_hash=token_hash(token))
+        .first()
+    )
+    if hook is None:
+        raise HookNotFoundError("no run is waiting for this hook token")
+    return hook
+
+
+async def aget_hook_by_token(token: str) -> Hook:
+    return await sync_to_async(get_hook_by_token)(token)
+
+
+# The row is locked until the caller commits: a round that ends the run or disposes of
+# the hook skips it and waits, so what was accepted is in the log.
+_POSTGRESQL = f"""
+WITH h AS (
+    SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s FOR KEY SHARE
+), e AS (
+    INSERT INTO django_workflows_event
+        (run_id, seq, type, correlation_id, detail, payload, created_at)
+    SELECT run_id, NULL, '{HOOK_RECEIVED}', id, '', %s, {{now}} FROM h
+)
+SELECT r.*, pg_notify('{DUE}', r.queue)
+FROM django_workflows_run r JOIN h ON h.run_id = r.id
+"""
+
+
+def _resume_postgresql(
+    database: BaseDatabaseWrapper, token: str, data: bytes
+) -> Run | None:
+    statement = _POSTGRESQL.format(now=now_sql(database))
+    found = Run.objects.using(database.alias).raw(statement, (token_hash(token), data))
+    return next(iter(found), None)
+
+
+def _resume(database: BaseDatabaseWrapper, token: str, data: bytes) -> Run | None:
+    lock = " LOCK IN SHARE MODE" if database.vendor == "mysql" else ""
+    with transaction.atomic(using=database.alias), database.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s" + lock,
+            (token_hash(token),),
+        )
+        found = cursor.fetchone()
+        if found is None:
+            return None
+        hook_id, run_id = found
+        run = Run.objects.using(database.alias).get(pk=run_id)
+        insert_inbox(database, run_id, HOOK_RECEIVED, hook_id, payload=data)
+        notify(database, DUE, [run.queue])
+    return run

@@ -1,0 +1,263 @@
+"""``start()`` and ``get_run()``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from django_workflows.core import serialization
+from django_workflows.core.durations import resolve, to_seconds
+from django_workflows.core.ids import new_id
+from django_workflows.core.payloads import seal
+from django_workflows.errors import (
+    DuplicateRunError,
+    InvalidRunStateError,
+    WorkflowNotRegisteredError,
+    WorkflowRunNotFoundError,
+)
+from django_workflows.models import Run
+from django_workflows.replay.definitions import Workflow, install_launcher, registry
+from django_workflows.replay.options import StartOptions, check_name
+from django_workflows.store import hooks
+from django_workflows.store.attributes import plain_attributes
+from django_workflows.store.database import alias, connection, to_us
+from django_workflows.store.starting import NewRun, insert_runs, key_hash
+
+Target = Workflow[..., Any] | str
+
+
+def start(workflow: Target, /, *args: Any, **kwargs: Any) -> Run:
+    """Start a run of a workflow, in the caller's transaction if there is one.
+
+    Raises WorkflowNotRegisteredError for what is no workflow, TypeError for arguments
+    that don't fit its signature, SerializationError for arguments that cannot be
+    stored and DuplicateRunError under ``on_conflict="reject"``. Nothing is stored then.
+    """
+    definition = _definition(workflow)
+    new = _new_run(definition, args, kwargs)
+    created = insert_runs(connection(), [new])
+    if new.id not in created:
+        return _resolve_conflict(definition, new)
+    return _instance(new, created[new.id])
+
+
+def start_many(
+    workflow: Target,
+    arguments: Iterable[Sequence[Any] | Mapping[str, Any]],
+    *,
+    batch_size: int = 1000,
+) -> list[Run]:
+    """Start one run for each set of arguments, in bulk.
+
+    `arguments` holds a tuple of positional or a mapping of keyword arguments for each
+    run. All or none of them start. Raises what ``start()`` raises.
+    """
+    from django.db import transaction
+
+    definition = _definition(workflow)
+    new = [
+        _new_run(definition, (), dict(given))
+        if isinstance(given, Mapping)
+        else _new_run(definition, tuple(given), {})
+        for given in arguments
+    ]
+    if new and new[0].key is not None:
+        raise ValueError("start_many() starts different runs: it takes no key")
+    runs: list[Run] = []
+    with transaction.atomic(using=alias()):
+        for first in range(0, len(new), batch_size):
+            batch = new[first : first + batch_size]
+            created = insert_runs(connection(), batch)
+            runs += [_instance(run, created[run.id]) for run in batch]
+    return runs
+
+
+async def astart(workflow: Target, /, *args: Any, **kwargs: Any) -> Run:
+    return await sync_to_async(start)(workflow, *args, **kwargs)
+
+
+async def astart_many(
+    workflow: Target,
+    arguments: Iterable[Sequence[Any] | Mapping[str, Any]],
+    *,
+    batch_size: int = 1000,
+) -> list[Run]:
+    return await sync_to_async(start_many)(workflow, arguments, batch_size=batch_size)
+
+
+def get_run(run_id: str) -> Run:
+    """The run with this id. Raises WorkflowRunNotFoundError."""
+    # What no database could hold is asked of none.
+    if run_id.isascii() and "\0" not in run_id:
+        run = Run.objects.using(alias()).filter(pk=run_id).first()
+        if run is not None:
+            return run
+    raise WorkflowRunNotFoundError(
+        f"there is no workflow run {run_id!r}", run_id=run_id
+    )
+
+
+async def aget_run(run_id: str) -> Run:
+    return await sync_to_async(get_run)(run_id)
+
+
+def _definition(workflow: Target) -> Workflow[..., Any]:
+    if isinstance(workflow, str):
+        workflow = registry.workflow(workflow)
+    if not isinstance(workflow, Workflow):
+        raise WorkflowNotRegisteredError(
+            f"start() received {workflow!r}, which is no workflow: "
+            "decorate the function with @workflow"
+        )
+    workflow.require_async()
+    return workflow
+
+
+def _new_run(
+    workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> NewRun:
+    workflow.signature.bind(*args, **kwargs)
+    options = workflow.settings
+    delay, start_us = _beginning(options)
+    check_name("queue", options.queue, 100)
+    _check_priority(options.priority)
+    return NewRun(
+        id=new_id("wrun"),
+        workflow=workflow.name,
+        version=workflow.version,
+        input=seal(serialization.dumps_call(args, kwargs)),
+        key=options.key,
+        queue=options.queue,
+        priority=options.priority,
+        attributes=plain_attributes(options.attributes),
+        delay=delay,
+        start_us=start_us,
+        timeout=options.timeout,
+    )
+
+
+def _check_priority(priority: Any) -> None:
+    if type(priority) is not int or not -(2**31) <= priority < 2**31:
+        raise ValueError(f"priority must be an int of 32 bits, not {priority!r}")
+
+
+def _beginning(options: StartOptions) -> tuple[float, int | None]:
+    """When to start: a delay in seconds, and a point in time that takes its place.
+
+    Raises ValueError for nonsense, and for what lies beyond the calendar, also if it
+    is the deadline that does.
+    """
+    delay = 0 if options.delay is None else options.delay
+    start = resolve(delay, timezone.now())
+    if options.timeout is not None:
+        resolve(options.timeout, start)
+    if isinstance(delay, datetime):
+        return 0.0, to_us(start)
+    # The database counts by its own clock.
+    return to_seconds(delay), None
+
+
+def _resolve_conflict(workflow: Workflow[..., Any], new: NewRun) -> Run:
+    """The key is held by another run: do what the start's policy says."""
+    policy = workflow.settings.on_conflict
+    assert new.key is not None
+    held = key_hash(new.key)
+    for _ in range(10):
+        holder = (
+            Run.objects.using(alias())
+            .filter(workflow=new.workflow, key_held=held)
+            .first()
+        )
+        if holder is not None:
+            if policy == "return_existing" or (
+                policy == "restart_closed" and not holder.is_closed
+            ):
+                return holder
+            if policy == "reject":
+                raise DuplicateRunError(
+                    f"the key {new.key!r} of {new.workflow} is held by run {holder.id} "
+                    f"({holder.status})",
+                    run_id=holder.id,
+                )
+            _give_up_key(holder, policy)
+        created = insert_runs(connection(), [new])
+        if new.id in created:
+            return _instance(new, created[new.id])
+    raise InvalidRunStateError(
+        f"the key {new.key!r} of {new.workflow} changes hands too fast; try again"
+    )
+
+
+def _give_up_key(holder: Run, policy: str) -> None:
+    from django_workflows.store import control
+
+    if policy == "terminate_existing" and not holder.is_closed:
+        control.terminate(holder, reason="replaced by a new run with the same key")
+    Run.objects.using(alias()).filter(pk=holder.pk, key_held=holder.key_held).update(
+        key_held=None
+    )
+
+
+def _instance(new: NewRun, created_us: int) -> Run:
+    """The inserted row as a model instance, without reading it back."""
+    from django_workflows.store.database import to_datetime
+
+    start_us = new.start_us or created_us + round(new.delay * 1_000_000)
+    run = Run(
+        id=new.id,
+        workflow=new.workflow,
+        version=new.version,
+        key=new.key,
+        key_held=None if new.key is None else key_hash(new.key),
+        queue=new.queue,
+        priority=new.priority,
+        attributes=new.attributes,
+        parent_id=new.parent_id,
+        root_id=new.root_id,
+        continued_from_id=new.continued_from_id,
+        created_at=to_datetime(created_us),
+        wake_at=to_datetime(start_us),
+        deadline_at=None
+        if new.timeout is None
+        else to_datetime(start_us + round(new.timeout * 1e6)),
+        last_seq=1,
+        seed=new.seed,
+    )
+    run._state.adding = False
+    run._state.db = alias()
+    return run
+
+
+class _StoreLauncher:
+    """What definitions call in the store."""
+
+    def start(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Run:
+        return start(workflow, *args, **kwargs)
+
+    async def astart(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Run:
+        return await astart(workflow, *args, **kwargs)
+
+    def resume_hook(self, token: str, payload: Any) -> Run:
+        return hooks.resume_hook(token, payload)
+
+    async def aresume_hook(self, token: str, payload: Any) -> Run:
+        return await hooks.aresume_hook(token, payload)
+
+
+def install() -> None:
+    """Let definitions reach the store."""
+    install_launcher(_StoreLauncher())

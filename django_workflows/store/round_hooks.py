@@ -1,0 +1,148 @@
+"""Hooks in a round: claimed, disposed of, and given up with the run that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core.payloads import seal
+from django_workflows.replay import events as log
+from django_workflows.replay.events import LogEvent
+from django_workflows.store.database import moment
+from django_workflows.store.hooks import token_hash
+from django_workflows.store.round_types import RunWrite
+
+
+def give_up_hooks(
+    database: BaseDatabaseWrapper, runs: list[RunWrite]
+) -> list[RunWrite]:
+    """Delete the hooks of runs that end, and hooks disposed of; number late payloads.
+
+    A hook that somebody is just sending to is locked; then its run waits a round, so
+    that what was accepted comes before the end.
+    """
+    ending = [run.run_id for run in runs if run.finished_us and run.has_hooks]
+    disposed = [hook_id for run in runs for hook_id in run.disposed]
+    if not ending and not disposed:
+        return runs
+    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    where, values = _either("run_id", ending, "id", disposed)
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, run_id FROM django_workflows_hook WHERE {where} ORDER BY "
+            f"token_hash{skip}",
+            values,
+        )
+        free = {row[0]: row[1] for row in cursor.fetchall()}
+        cursor.execute(
+            f"SELECT id, run_id FROM django_workflows_hook WHERE {where}", values
+        )
+        busy = {row[1] for row in cursor.fetchall() if row[0] not in free}
+        kept = [run for run in runs if run.run_id not in busy]
+        gone = [hook_id for hook_id, run_id in free.items() if run_id not in busy]
+        if gone:
+            marks = ", ".join(["%s"] * len(gone))
+            cursor.execute(
+                f"DELETE FROM django_workflows_hook WHERE id IN ({marks})", gone
+            )
+        for run in kept:
+            if run.disposed or (run.finished_us and run.has_hooks):
+                _number_late_payloads(cursor, run)
+    return kept
+
+
+def _either(
+    first: str, first_values: list[str], second: str, second_values: list[str]
+) -> tuple[str, list[str]]:
+    parts = []
+    for column, values in ((first, first_values), (second, second_values)):
+        if values:
+            parts.append(f"{column} IN ({', '.join(['%s'] * len(values))})")
+    return " OR ".join(parts), [*first_values, *second_values]
+
+
+def _number_late_payloads(cursor: Any, run: RunWrite) -> None:
+    """Payloads that came in since the round read the inbox: accepted, so logged."""
+    known = {event.row_id for event in run.events if event.row_id is not None}
+    cursor.execute(
+        "SELECT id, correlation_id, created_at FROM django_workflows_event "
+        "WHERE run_id = %s AND seq IS NULL AND type = %s ORDER BY id",
+        (run.run_id, log.HOOK_RECEIVED),
+    )
+    late = [row for row in cursor.fetchall() if row[0] not in known]
+    if not run.finished_us:
+        late = [row for row in late if row[1] in run.disposed]
+    if not late:
+        return
+    position = len(run.events)
+    if run.finished_us:
+        position -= 1  # before the event that ends the run
+    elif run.disposed:
+        position = next(
+            i for i, event in enumerate(run.events) if event.type == log.HOOK_DISPOSED
+        )
+    time = run.events[position].time if position < len(run.events) else 0
+    for offset, (row_id, correlation_id, _) in enumerate(late):
+        run.events.insert(
+            position + offset,
+            LogEvent(
+                log.HOOK_RECEIVED,
+                correlation_id,
+                time=time,
+                detail={"late": True},
+                row_id=row_id,
+            ),
+        )
+    first_seq = run.last_seq - (len(run.events) - len(late)) + 1
+    for offset, event in enumerate(run.events):
+        event.seq = first_seq + offset
+    run.last_seq = first_seq + len(run.events) - 1
+
+
+def open_claims(run: RunWrite) -> list[LogEvent]:
+    """The tokens a run claims and keeps: if it ends, or gives the hook up, in the same
+    round, there is no row to insert."""
+    if run.finished_us:
+        return []
+    return [claim for claim in run.claims if claim.correlation_id not in run.disposed]
+
+
+def claim_hooks(database: BaseDatabaseWrapper, runs: Iterable[RunWrite]) -> None:
+    """Insert the hooks claimed; who does not get a token learns who has it."""
+    claims = [(claim, run) for run in runs for claim in open_claims(run)]
+    if not claims:
+        return
+    claims.sort(key=lambda pair: token_hash(pair[0].detail["token"]))
+    ignore = {
+        "mysql": ("INSERT IGNORE INTO", ""),
+    }.get(database.vendor, ("INSERT INTO", " ON CONFLICT DO NOTHING"))
+    with database.cursor() as cursor:
+        for event, run in claims:
+            # An earlier try of this round may have been rolled back.
+            event.type = log.HOOK_CREATED
+            event.detail = {k: v for k, v in event.detail.items() if k != "held_by"}
+            held = token_hash(event.detail["token"])
+            cursor.execute(
+                f"{ignore[0]} django_workflows_hook "
+                "(id, run_id, token, token_hash, sealed_metadata, created_at) "
+                f"VALUES (%s, %s, %s, %s, %s, %s){ignore[1]}",
+                (
+                    event.correlation_id,
+                    run.run_id,
+                    event.detail["token"],
+                    held,
+                    None if event.payload is None else seal(event.payload),
+                    moment(database, event.time),
+                ),
+            )
+            if cursor.rowcount == 1:
+                continue
+            cursor.execute(
+                "SELECT run_id FROM django_workflows_hook WHERE token_hash = %s",
+                (held,),
+            )
+            row = cursor.fetchone()
+            event.type = log.HOOK_CONFLICT
+            event.detail = {**event.detail, "held_by": row[0] if row else ""}

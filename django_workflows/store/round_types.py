@@ -1,0 +1,72 @@
+"""What a round has to store, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django_workflows.replay.events import LogEvent
+
+
+@dataclass(slots=True)
+class StepRow:
+    """A Step row as it shall be. Times in microseconds since the epoch."""
+
+    id: str
+    run_id: str
+    name: str
+    status: str
+    queue: str
+    priority: int
+    attempt: int
+    errors: int
+    crashes: int
+    suspect: bool
+    worker: str
+    due_us: int | None
+    created_us: int
+    started_us: int | None
+    finished_us: int | None
+    args: bytes | None
+    options: str
+
+
+@dataclass(slots=True)
+class RunWrite:
+    """What a round has to store for one run. `events` are numbered already; those with
+    a `row_id` were in the inbox, the others are new."""
+
+    run_id: str
+    fence: int
+    status: str
+    last_seq: int
+    events: list[LogEvent] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    cancelled_steps: list[str] = field(default_factory=list)
+    started_us: int | None = None
+    finished_us: int | None = None
+    #: Give the run up: nobody owns it then, and it is due at `wake_us` by itself.
+    release: bool = False
+    wake_us: int | None = None
+    is_waiting: bool = False
+    #: Lift the suspicion that the run kills workers.
+    trusted: bool = False
+    has_hooks: bool = False
+    claims: list[LogEvent] = field(default_factory=list)
+    disposed: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RoundOutcome:
+    """What became of each run of a round."""
+
+    stored: set[str]
+    #: Runs that are somebody else's by now; what they did in this round is void.
+    lost: set[str]
+    #: Runs whose row was locked: offer them again in the next round.
+    busy: set[str]
+
+
+def queues_with_offers(runs: Iterable[RunWrite]) -> set[str]:
+    """The queues of steps that anybody may take once the round is stored."""
+    return {row.queue for run in runs for row in run.steps if row.due_us is not None}

@@ -1,0 +1,238 @@
+"""A worker in the test's own process, whose time stands still until it is told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+from unittest.mock import Mock
+
+from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.core.ids import new_id
+from django_workflows.errors import (
+    NonDeterminismError,
+    WorkflowError,
+    WorkflowGuardError,
+)
+from django_workflows.models import Run, Step, Worker
+from django_workflows.replay.definitions import Step as StepDefinition
+from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.execution import Execution, RunBlocked, RunInfo
+from django_workflows.store import due, history, sweep, workers
+from django_workflows.store.database import (
+    alias,
+    connection,
+    database_time,
+    freeze_time,
+    to_datetime,
+)
+from django_workflows.store.launching import start
+from django_workflows.testing.inline import InlineExecutor
+from django_workflows.worker.code import code_digest
+from django_workflows.worker.reactor import Reactor
+
+
+class WorkflowTester:
+    """Runs workflows to their end, or step by step, in a test.
+
+    Time stands still at `now`, for the workflows and for the database's due times,
+    until `advance` moves it or `run` skips what is waited for. Use it as a context
+    manager, or through the pytest fixture ``workflows``. It works on the test's thread
+    and connection, inside a transaction that is rolled back as well.
+    """
+
+    def __init__(self) -> None:
+        self._executor = InlineExecutor()
+        self._now_us = 0
+        self._reactor: Reactor
+
+    def __enter__(self) -> Self:
+        self._set_now(database_time(connection()))
+        self._begin_worker()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._reactor.forget_all()
+        freeze_time(None)
+
+    # -- time -------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        return to_datetime(self._now_us)
+
+    def now_us(self) -> int:
+        return self._now_us
+
+    def _set_now(self, us: int) -> None:
+        self._now_us = us
+        freeze_time(us)
+
+    def advance(self, duration: Duration) -> None:
+        """Let time pass: what falls due on the way happens in order, each at its time.
+
+        Raises ValueError for a negative duration.
+        """
+        seconds = to_seconds(duration)
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {duration!r}")
+        target = self._now_us + round(seconds * 1_000_000)
+        self.run_until_idle()
+        while (next_us := self._next_due_us()) is not None and next_us <= target:
+            self._set_now(next_us)
+            self.run_until_idle()
+        self._set_now(target)
+        self.run_until_idle()
+
+    def _next_due_us(self) -> int | None:
+        wait = due.look(self._queues()).wait
+        return None if wait is None else self._now_us + max(1, round(wait * 1_000_000))
+
+    # -- running ----------------------------------------------------------------------
+
+    def start(
+        self, workflow: Workflow[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Run:
+        """Start a run, as ``start()`` does; nothing of it happens yet."""
+        return start(workflow, *args, **kwargs)
+
+    def run(
+        self, workflow: Workflow[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Start a run and bring it to its end, skipping all waiting.
+
+        Returns what ``run.result()`` returns and raises what it raises. Raises the
+        blocking error itself if the run is blocked, and RuntimeError if it waits for
+        something that only the test can give it.
+        """
+        run = self.start(workflow, *args, **kwargs)
+        self.run_until_idle()
+        while not self._is_closed(run):
+            next_us = self._next_due_us()
+            if next_us is None or run.blocked_reason:
+                self._explain(run)
+            assert next_us is not None
+            self._set_now(next_us)
+            self.run_until_idle()
+        return run.result()
+
+    def run_until_idle(self) -> None:
+        """Do all that can be done now, without letting any time pass.
+
+        Runs begun by a plain ``start()`` are picked up, of whatever queue.
+        """
+        reactor = self._reactor
+        reactor.queues = self._queues()
+        while True:
+            reactor.looks_due = True
+            worked = reactor.round(reactor.wait(0))
+            for ended in self._executor.run_queued():
+                reactor.report(ended)
+                worked = True
+            if worked or self._is_busy() or not reactor.arrivals.empty():
+                reactor.queues = self._queues()
+                continue
+            held_up = any(run.is_frozen for run in reactor.owned.values())
+            if not (reactor.let_go() and held_up):
+                return
+
+    def _is_busy(self) -> bool:
+        """Whether something goes on by itself: not what waits for another
+        connection's lock."""
+        return any(
+            not (run.is_idle or run.is_frozen) for run in self._reactor.owned.values()
+        )
+
+    def _queues(self) -> tuple[str, ...]:
+        queues = {"default"}
+        queues |= set(Run.objects.using(alias()).values_list("queue", flat=True))
+        queues |= set(Step.objects.using(alias()).values_list("queue", flat=True))
+        return tuple(sorted(queues))
+
+    def _is_closed(self, run: Run) -> bool:
+        run.refresh_from_db(using=alias())
+        return run.is_closed
+
+    def _explain(self, run: Run) -> None:
+        if run.blocked_reason:
+            blocked = self._blocked_error(run)
+            raise blocked or WorkflowError(run.blocked_reason)
+        hooks = ", ".join(repr(hook.token) for hook in run.hooks.all())
+        waits = f"the hook {hooks}" if hooks else "something outside of it"
+        raise RuntimeError(
+            f"run {run.pk} of {run.workflow} waits for {waits}, which run() cannot "
+            "give it: use start(), run_until_idle() and resume_hook()"
+        )
+
+    def _blocked_error(self, run: Run) -> Exception | None:
+        kind, _, message = run.blocked_reason.partition(": ")
+        for known in (WorkflowGuardError, NonDeterminismError):
+            if known.__name__ == kind:
+                return known(message)
+        return None
+
+    # -- what tests do to workflows ---------------------------------------------------
+
+    def mock_step(
+        self,
+        step: StepDefinition[..., Any],
+        *,
+        return_value: Any = None,
+        side_effect: Any = None,
+    ) -> Mock:
+        """Call a mock instead of a step's function from now on; returns the mock.
+
+        `return_value` and `side_effect` are those of ``unittest.mock.Mock``. Retries,
+        recording and replay work as ever.
+        """
+        mock = Mock(name=step.name, return_value=return_value, side_effect=side_effect)
+        self._executor.mocks[step.name] = mock
+        return mock
+
+    def crash(self) -> None:
+        """Lose all that is in memory, as if the worker had been killed.
+
+        Whatever runs next has to be replayed, by another worker.
+        """
+        self._executor.forget()
+        self._reactor.forget_all()
+        worker = Worker.objects.using(alias()).get(pk=self._reactor.worker_id)
+        sweep.declare_dead(connection(), worker.pk, worker.beat)
+        self._begin_worker()
+
+    def assert_replays(self, run: Run) -> None:
+        """Replay a run's log against today's code.
+
+        Raises NonDeterminismError, or whatever else keeps the run from going on.
+        """
+        rows = history.read_logs(connection(), [run.pk])[run.pk]
+        events = [history.to_log_event(row) for row in rows if row[1] is not None]
+        fresh = Run.objects.using(alias()).get(pk=run.pk)
+        execution = Execution(
+            registry.workflow(fresh.workflow, fresh.version),
+            RunInfo(
+                run_id=fresh.pk,
+                workflow_name=fresh.workflow,
+                version=fresh.version,
+                key=fresh.key,
+                queue=fresh.queue,
+                priority=fresh.priority,
+                attributes=fresh.attributes,
+                seed=bytes(fresh.seed),
+                attempt=fresh.attempt,
+                epoch=fresh.epoch,
+            ),
+        )
+        try:
+            execution.replay(events)
+        except RunBlocked as blocked:
+            raise blocked.error from None
+        finally:
+            execution.close()
+
+    def _begin_worker(self) -> None:
+        worker_id = new_id("wrkr")
+        workers.register(connection(), worker_id, ("default",), code_digest())
+        self._reactor = Reactor(
+            connection(), worker_id, ("default",), self._executor, self, code_digest()
+        )

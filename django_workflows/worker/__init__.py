@@ -1,0 +1,1 @@
+"""The worker side: reactor, executor and the django-q2 integration."""

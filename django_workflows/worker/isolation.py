@@ -1,0 +1,187 @@
+"""Runs attempts in processes of their own, one at a time in each.
+
+For steps with ``isolation="process"``, and for those that were in flight when their
+process died: whichever of them kills again, kills nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.db import connections
+
+from django_workflows.core import failures
+from django_workflows.worker.attempt import Attempt, Ended, dump_options
+
+MODULE = "django_workflows.worker.isolated"
+
+
+class IsolatedProcess:
+    """A child that runs one attempt after another, as it is told through a pipe."""
+
+    def __init__(self) -> None:
+        environment = dict(os.environ)
+        # Under override_settings Django does not know the name.
+        if django_settings.SETTINGS_MODULE:
+            environment["DJANGO_SETTINGS_MODULE"] = django_settings.SETTINGS_MODULE
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        # The names in use, which are not those of the settings in a test run.
+        environment["WORKFLOWS_DATABASES"] = json.dumps(
+            {
+                alias: str(connections[alias].settings_dict["NAME"])
+                for alias in connections
+            }
+        )
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+
+    def run(self, attempt: Attempt) -> Ended | None:
+        """Run an attempt. The child's death is the attempt's end as well.
+
+        None if the child was dead before, so that the attempt has not begun.
+        """
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        try:
+            self._child.stdin.write(json.dumps(dump_attempt(attempt)).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            self.close()
+            return None
+        line = self._child.stdout.readline()
+        if not line.endswith(b"\n"):
+            self.close()
+            return Ended(attempt, crashed=True)
+        return load_ended(attempt, json.loads(line))
+
+    @property
+    def is_alive(self) -> bool:
+        return self._child.poll() is None
+
+    def close(self) -> None:
+        self._child.kill()
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class IsolatedProcesses:
+    """A bounded number of such children, started when needed."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._idle: list[IsolatedProcess] = []
+        self._running = 0
+        self._jobs: deque[tuple[Attempt, Callable[[Ended], None]]] = deque()
+        self._lock = threading.Lock()
+
+    def submit(self, attempt: Attempt, report: Callable[[Ended], None]) -> None:
+        with self._lock:
+            self._jobs.append((attempt, report))
+            if self._running >= self._size:
+                return
+            self._running += 1
+        threading.Thread(
+            target=self._serve, name="workflows-isolated", daemon=True
+        ).start()
+
+    def _serve(self) -> None:
+        child = None
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._running -= 1
+                    if child is not None:
+                        self._idle.append(child)
+                    return
+                attempt, report = self._jobs.popleft()
+                if child is None and self._idle:
+                    child = self._idle.pop()
+            ended: Ended | None = None
+            while ended is None:
+                try:
+                    child = child or IsolatedProcess()
+                    ended = child.run(attempt)
+                except Exception as error:
+                    # No process could be had, or what it said made no sense.
+                    ended = Ended(attempt, error=error)
+                    if child is not None:
+                        child.close()
+                if child is not None and not child.is_alive:
+                    child = None
+            report(ended)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.close()
+
+
+_PLAIN = (
+    "run_id",
+    "step_id",
+    "number",
+    "worker_id",
+    "queue",
+    "priority",
+    "run_queue",
+    "created_us",
+    "started_us",
+    "errors",
+    "crashes",
+    "has_row",
+)
+
+
+def dump_attempt(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as JSON, for another process."""
+    values = {name: getattr(attempt, name) for name in _PLAIN}
+    workflow = dict(attempt.workflow)
+    workflow["started_at"] = workflow["started_at"].isoformat()
+    return values | {
+        "step": attempt.step.name,
+        "module": attempt.step.func.__module__,
+        "options": dump_options(attempt.settings),
+        "args": b64encode(attempt.args).decode(),
+        "workflow": workflow,
+    }
+
+
+def dump_ended(ended: Ended) -> dict[str, Any]:
+    return {
+        "result": None if ended.result is None else b64encode(ended.result).decode(),
+        "error": None
+        if ended.error is None
+        else b64encode(failures.capture(ended.error)).decode(),
+        "is_recorded": ended.is_recorded,
+        "is_void": ended.is_void,
+        "seconds": ended.seconds,
+    }
+
+
+def load_ended(attempt: Attempt, values: dict[str, Any]) -> Ended:
+    error = values["error"]
+    result = values["result"]
+    return Ended(
+        attempt,
+        result=None if result is None else b64decode(result),
+        error=None if error is None else failures.rebuild(b64decode(error)),
+        is_recorded=values["is_recorded"],
+        is_void=values["is_void"],
+        seconds=values["seconds"],
+    )

@@ -1,0 +1,389 @@
+"""A run that this worker owns: its execution, and what has to be stored for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from django_workflows.conf import conf
+from django_workflows.core import failures
+from django_workflows.replay import events as log
+from django_workflows.replay.api import workflow_facts
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.events import LogEvent
+from django_workflows.replay.execution import Execution, RunInfo
+from django_workflows.replay.operations import StepCall
+from django_workflows.store.claims import ClaimedRun
+from django_workflows.store.history import to_log_event
+from django_workflows.store.rounds import RunWrite, StepRow
+from django_workflows.worker.attempt import Attempt, Ended, Verdict
+
+_STEP_ENDS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_RETRYING)
+_STATUS = {
+    log.RUN_COMPLETED: "completed",
+    log.RUN_FAILED: "failed",
+    log.RUN_CANCELLED: "cancelled",
+}
+
+
+class OwnedRun:
+    """A run in memory, advanced by one burst for each event delivered to it."""
+
+    def __init__(
+        self, claimed: ClaimedRun, workflow: Workflow[..., Any], worker_id: str
+    ) -> None:
+        self.id = claimed.id
+        self.workflow = workflow
+        self.worker_id = worker_id
+        self.queue = claimed.queue
+        self.priority = claimed.priority
+        self.fence = claimed.fence
+        self.status = claimed.status
+        self.last_seq = 0
+        self.stored_seq = claimed.last_seq
+        self.started_us = claimed.started_us
+        self.blocked_times = claimed.blocked_times
+        self.execution = Execution(
+            workflow,
+            RunInfo(
+                run_id=claimed.id,
+                workflow_name=claimed.workflow,
+                version=claimed.version,
+                key=claimed.key,
+                queue=claimed.queue,
+                priority=claimed.priority,
+                attributes=claimed.attributes,
+                seed=claimed.seed,
+                base_url=conf.BASE_URL.rstrip("/"),
+                attempt=claimed.attempt,
+                epoch=claimed.epoch,
+            ),
+        )
+        #: Events to deliver, oldest first; those with a row came from the inbox.
+        self.pending: deque[LogEvent] = deque()
+        #: Inbox rows taken in so far, which a second look must not take again.
+        self.taken: set[int] = set()
+        #: Steps whose next attempt is to be started here.
+        self.ready: list[StepCall] = []
+        #: Attempts in flight in this process, by step.
+        self.running: dict[str, Attempt] = {}
+        #: Attempts begun in this round, which may run once it is stored.
+        self.starting: list[Attempt] = []
+        #: Claims on hook tokens whose outcome comes with the commit.
+        self.claims: list[LogEvent] = []
+        #: What the current round has to store, or a round before could not.
+        self.write: RunWrite | None = None
+        self.ended = False
+        #: Its row was locked by somebody: nothing changes until `write` is stored.
+        self.is_frozen = False
+        #: Its owner died: it is advanced apart from all others, after a mark.
+        self.is_suspect = self.is_marked = claimed.suspicion > 0
+        #: Ends of attempts that came while it was frozen.
+        self.held: list[Ended] = []
+        #: The database refused one of its values: `write` says that it has failed.
+        self.is_failing = False
+        #: Calls that wait for a free slot.
+        self.queued: set[str] = set()
+        #: For when the reactor has been told to look at this run again.
+        self.timer_us = 0
+        self._last_us = 0
+
+    # -- loading ----------------------------------------------------------------------
+
+    def load(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Replay the log and take in the inbox. Raises RunBlocked."""
+        history = [to_log_event(row) for row in rows if row[1] is not None]
+        self.take_in([row for row in rows if row[1] is None])
+        self.last_seq = history[-1].seq or 0
+        self._last_us = history[-1].time
+        commands = self.execution.replay(history)
+        if history[-1].seq == 1:
+            return
+        if commands:
+            self._store(commands)
+
+    def resume(self, claimed: ClaimedRun) -> None:
+        """Go on from memory, having been claimed again."""
+        self.fence = claimed.fence
+        self.status = claimed.status
+        self.timer_us = 0
+        self.queued.clear()
+        self.write = None
+
+    def take_in(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Queue inbox rows that have not been taken in before.
+
+        Raises what decoding raises, if this process cannot read one of them.
+        """
+        for row in rows:
+            if row[7] not in self.taken:
+                self.pending.append(to_log_event(row))
+                self.taken.add(row[7])
+
+    # -- advancing --------------------------------------------------------------------
+
+    def advance(self, now_us: int) -> None:
+        """Deliver everything that has come, and what is due. Raises RunBlocked."""
+        if self.claims:
+            claims, self.claims = self.claims, []
+            for claim in claims:
+                self._store(self.execution.deliver(claim))
+        if self.execution.started_us == 0 and not self.ended:
+            self._begin(now_us)
+        while self.pending and not self.ended and not self.claims:
+            self._deliver(self.pending.popleft(), now_us)
+        while not self.ended and not self.claims:
+            timer = self.execution.next_timer()
+            if timer is None or timer.due_us > now_us:
+                break
+            event = LogEvent(log.WAIT_COMPLETED, timer.id)
+            self._deliver(event, max(now_us, timer.due_us))
+
+    def _begin(self, now_us: int) -> None:
+        info = self.execution.info
+        event = LogEvent(log.RUN_STARTED, detail={"base_url": info.base_url})
+        self.status = self.to_write().status = "running"
+        self.started_us = max(now_us, self._last_us)
+        self.to_write().started_us = self.started_us
+        self._deliver(event, now_us)
+
+    def _deliver(self, event: LogEvent, now_us: int) -> None:
+        event.time = self._last_us = max(now_us, self._last_us)
+        self.append(event)
+        if event.type in log.INPUTS:
+            self.to_write().trusted = True
+            self._store(self.execution.deliver(event))
+        else:
+            self.execution.note(event)
+
+    def append(self, event: LogEvent) -> None:
+        """Number an event and put it into what is to be stored."""
+        self.last_seq += 1
+        event.seq = self.last_seq
+        write = self.to_write()
+        write.events.append(event)
+        write.last_seq = self.last_seq
+
+    def _store(self, commands: Sequence[LogEvent]) -> None:
+        execution = self.execution
+        for command in commands:
+            self.append(command)
+            kind = command.type
+            if kind == log.STEP_CREATED:
+                call = execution.steps.get(command.correlation_id)
+                if call is not None:
+                    self.ready.append(call)
+            elif kind == log.STEP_CANCELLED:
+                self.to_write().cancelled_steps.append(command.correlation_id)
+            elif kind == log.HOOK_CREATED:
+                self.to_write().claims.append(command)
+                self.claims.append(command)
+            elif kind == log.HOOK_DISPOSED:
+                self.to_write().disposed.append(command.correlation_id)
+            elif kind in _STATUS:
+                self._end(kind, command.time)
+
+    def _end(self, kind: str, time_us: int) -> None:
+        self.ended = True
+        self.status = _STATUS[kind]
+        self.ready.clear()
+        write = self.to_write()
+        write.status = self.status
+        write.finished_us = time_us
+        write.has_hooks = bool(self.execution.hooks)
+        write.cancelled_steps += [
+            call.id for call in self.execution.steps.values() if call.has_row
+        ]
+        write.claims = [claim for claim in write.claims if claim not in self.claims]
+        self.claims = []
+
+    def to_write(self) -> RunWrite:
+        if self.write is None:
+            self.write = RunWrite(self.id, self.fence, self.status, self.last_seq)
+        return self.write
+
+    # -- steps ------------------------------------------------------------------------
+
+    def begin_attempt(self, call: StepCall, now_us: int) -> Attempt:
+        """Record the start of the next attempt; it may run once that is stored."""
+        settings = call.step.settings
+        attempt = Attempt(
+            step=call.step,
+            settings=settings,
+            run_id=self.id,
+            step_id=call.id,
+            number=call.attempt + 1,
+            args=call.args,
+            workflow=workflow_facts(self.execution),
+            worker_id=self.worker_id,
+            queue=settings.queue or self.queue,
+            priority=self.priority if settings.priority is None else settings.priority,
+            run_queue=self.queue,
+            created_us=call.created_us,
+            started_us=max(now_us, self._last_us),
+            errors=call.errors,
+            crashes=call.crashes,
+            has_row=settings.atomic,
+            alone=call.suspect,
+        )
+        detail: dict[str, Any] = {"attempt": attempt.number, "worker": self.worker_id}
+        if attempt.has_row:
+            detail["row"] = True
+            self.to_write().steps.append(attempt.row("running"))
+        if attempt.alone:
+            detail["alone"] = True
+        event = LogEvent(
+            log.STEP_STARTED, call.id, detail=detail, time=attempt.started_us
+        )
+        self._last_us = attempt.started_us
+        self.append(event)
+        self.execution.note(event)
+        self.running[call.id] = attempt
+        self.starting.append(attempt)
+        return attempt
+
+    def end_attempt(self, attempt: Attempt, verdict: Verdict, now_us: int) -> None:
+        """Take in the end of an attempt that has no row: the run's fence decides."""
+        if verdict.status != "pending":
+            row = attempt.row(verdict.status, now_us)
+            row.errors, row.crashes = verdict.errors, verdict.crashes
+            self.to_write().steps.append(row)
+        self.pending.append(verdict.event)
+
+    def lose_attempt(self, call: StepCall, now_us: int, reason: str) -> None:
+        """Record that an attempt ended with its process (`crash`), or that its end was
+        not stored in time (`lost`). Another one follows; neither counts as an error."""
+        event = LogEvent(
+            log.STEP_RETRYING,
+            call.id,
+            detail={"attempt": call.attempt, "reason": reason, "retry_at": now_us},
+            time=max(now_us, self._last_us),
+        )
+        self._last_us = event.time
+        self.append(event)
+        self.execution.note(event)
+
+    def offer(self, call: StepCall, now_us: int) -> None:
+        """Let any worker of the step's queue take the next attempt."""
+        attempt = Attempt(
+            step=call.step,
+            settings=call.step.settings,
+            run_id=self.id,
+            step_id=call.id,
+            number=call.attempt,
+            args=call.args,
+            workflow={},
+            worker_id="",
+            queue=call.step.settings.queue or self.queue,
+            priority=self.priority
+            if call.step.settings.priority is None
+            else call.step.settings.priority,
+            run_queue=self.queue,
+            created_us=call.created_us,
+            started_us=call.started_us,
+            errors=call.errors,
+            crashes=call.crashes,
+        )
+        row = attempt.row("pending")
+        row.started_us = call.started_us or None
+        row.suspect = call.suspect
+        row.due_us = max(now_us, call.retry_us)
+        self.to_write().steps.append(row)
+        call.has_row = True
+
+    def promote_since(self, started_us: int) -> bool:
+        """Write rows of attempts in flight since then: once stored, they decide.
+
+        Returns whether there were any.
+        """
+        promoted = False
+        for attempt in self.running.values():
+            call = self.execution.steps.get(attempt.step_id)
+            if call is None or call.has_row or attempt.started_us > started_us:
+                continue
+            self.to_write().steps.append(attempt.row("running"))
+            call.has_row = promoted = True
+        return promoted
+
+    def unstored_steps(self) -> tuple[list[StepRow], list[LogEvent]]:
+        """What is known of steps and not stored, for when nothing else may be stored.
+
+        Rows of attempts that have ended or are in flight, and the events that tell how
+        they ended, for the run's inbox.
+        """
+        write = self.write or RunWrite(self.id, self.fence, self.status, 0)
+        rows = [row for row in write.steps if row.finished_us is not None]
+        starting = {attempt.step_id for attempt in self.starting}
+        rows += [
+            attempt.row("running")
+            for attempt in self.running.values()
+            if not attempt.has_row and attempt.step_id not in starting
+        ]
+        ends = [
+            event
+            for event in (*write.events, *self.pending)
+            if event.type in _STEP_ENDS and event.row_id is None
+        ]
+        return rows, ends
+
+    # -- giving up --------------------------------------------------------------------
+
+    def release_at(self, due_us: int | None) -> None:
+        """Give the run up with the next commit; it is due by itself at that time."""
+        write = self.to_write()
+        write.release = True
+        write.wake_us = due_us
+        write.is_waiting = self.is_idle and not self.execution.steps
+
+    def fail(self, error: Exception, now_us: int) -> None:
+        """The database refuses a value of this run: it fails, alone and clearly."""
+        end = LogEvent(
+            log.RUN_FAILED,
+            time=max(now_us, self._last_us),
+            payload=failures.capture(error),
+            seq=self.stored_seq + 1,
+        )
+        self.write = RunWrite(self.id, self.fence, "failed", end.seq or 0, [end])
+        self.write.finished_us = end.time
+        self.write.has_hooks = True
+        self.write.cancelled_steps = [
+            call.id for call in self.execution.steps.values() if call.has_row
+        ]
+        self.starting.clear()
+        self.ready.clear()
+        self.claims.clear()
+        self.ended = self.is_failing = self.is_frozen = True
+
+    # -- what is next -----------------------------------------------------------------
+
+    def next_due_us(self) -> int | None:
+        """When the run goes on by itself, or None if only something from outside
+        can make it go on."""
+        timer = self.execution.next_timer()
+        dues = [] if timer is None else [timer.due_us]
+        dues += [call.retry_us for call in self.retrying()]
+        return min(dues, default=None)
+
+    def retrying(self) -> list[StepCall]:
+        """Steps that wait for their next attempt, to be started here."""
+        return [
+            call
+            for call in self.execution.steps.values()
+            if call.attempt and not call.worker and not call.has_row
+        ]
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing in this process will make the run go on."""
+        return not (
+            self.pending
+            or self.ready
+            or self.running
+            or self.claims
+            or self.ended
+            or self.is_frozen
+        )
+
+    def close(self) -> None:
+        self.execution.close()

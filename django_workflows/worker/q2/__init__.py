@@ -1,0 +1,1 @@
+"""The django-q2 integration: broker, hardened cluster and settings."""

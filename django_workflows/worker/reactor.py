@@ -1,0 +1,632 @@
+"""The reactor: owns many runs at once and advances them in rounds.
+
+A round claims what is due, collects what has come, advances each run by one burst per
+event, stores all of it in one transaction, and only then lets the started steps run.
+Nobody waits for a round to fill: it takes what arrived during the last commit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.conf import conf
+from django_workflows.replay.execution import RunBlocked
+from django_workflows.replay.guard import watching
+from django_workflows.replay.operations import StepCall
+from django_workflows.store import blocking, history
+from django_workflows.store.attempts import cut_attempts, running_at
+from django_workflows.store.rounds import free_run, mark_alone, owned_runs
+from django_workflows.worker.attempt import (
+    KINDS,
+    Attempt,
+    Ended,
+    judge,
+    kind_of,
+    report_end,
+)
+from django_workflows.worker.clock import Clock
+from django_workflows.worker.commits import Committer
+from django_workflows.worker.loading import CLAIM_BATCH, Blocked, Loader
+from django_workflows.worker.owned import OwnedRun
+
+logger = logging.getLogger("django_workflows.worker")
+
+#: Runs owned at most.
+CAPACITY = 2000
+#: Steps on offer taken at a time while own ones wait for a free slot.
+STRANGERS = 2
+#: Suspects advanced in one look, each in a round of its own.
+SUSPECTS = 10
+#: Microseconds between looks into the database when nothing calls for one.
+LOOK_US = 250_000
+#: Microseconds for which this process surely goes on looking by itself.
+SOON_US = 10_000_000
+#: Microseconds for which a run that is due again is kept rather than given up.
+KEEP_US = 100_000
+#: Microseconds after which a step waiting for a free slot is offered to all workers.
+OFFER_US = 200_000
+#: Microseconds until a run whose row somebody has locked is offered again.
+BUSY_US = 20_000
+#: Microseconds after which a running step gets its row, for people to see.
+SHOW_US = 1_000_000
+
+
+class Executor(Protocol):
+    """What the reactor needs of an executor."""
+
+    def room(self, kind: str) -> int: ...
+    def submit(self, attempts: Sequence[Attempt]) -> None: ...
+    def cancel(self, step_id: str) -> None: ...
+    def running(self, step_id: str, number: int) -> Attempt | None: ...
+
+
+class Reactor:
+    """Advances runs. One thread calls `round`; any thread calls `wake` and `report`."""
+
+    def __init__(
+        self,
+        database: BaseDatabaseWrapper,
+        worker_id: str,
+        queues: Sequence[str],
+        executor: Executor,
+        clock: Clock,
+        code: str,
+    ) -> None:
+        self.database = database
+        self.worker_id = worker_id
+        self.queues = tuple(queues)
+        self.executor = executor
+        self.clock = clock
+        self.code = code
+        self.owned: dict[str, OwnedRun] = {}
+        #: Other threads put ends of attempts here, or None to wake the reactor.
+        self.arrivals: SimpleQueue[Ended | None] = SimpleQueue()
+        self.looks_due = True
+        self.committer = Committer(database, worker_id)
+        self.loader = Loader(database, worker_id, clock, executor.running)
+        #: Begun or ended bursts, for whoever watches that they come to an end.
+        self.on_burst: Callable[[OwnedRun | None], None] = lambda run: None
+        #: Held by others while an end is on its way from the executor to `arrivals`.
+        self.handover: AbstractContextManager[Any] = nullcontext()
+        self._ends: deque[Ended] = deque()
+        self._changed: dict[str, OwnedRun] = {}
+        self._timers: list[tuple[int, str]] = []
+        #: When something that was given up is due again, for whoever claims it.
+        self._looks: list[int] = []
+        #: Calls that wait for a free slot, since when, oldest first.
+        self._waiting: deque[tuple[int, OwnedRun, StepCall]] = deque()
+        self._random = random.Random()
+        self._next_look_us = 0
+        self._next_steps_us = 0
+        self._next_show_us = 0
+        self._met_suspects = False
+
+    # -- from other threads -----------------------------------------------------------
+
+    def wake(self) -> None:
+        """Say that there may be something new in the database."""
+        self.looks_due = True
+        self.arrivals.put(None)
+
+    def report(self, ended: Ended) -> None:
+        """Hand in the end of an attempt."""
+        self.arrivals.put(ended)
+
+    # -- rounds -----------------------------------------------------------------------
+
+    def wait(self, timeout: float) -> list[Ended]:
+        """Wait at most `timeout` seconds for something to arrive; take all there is."""
+        found: list[Ended] = []
+        try:
+            arrival = (
+                self.arrivals.get(timeout=timeout)
+                if timeout > 0
+                else self.arrivals.get_nowait()
+            )
+            while True:
+                if arrival is not None:
+                    found.append(arrival)
+                arrival = self.arrivals.get_nowait()
+        except Empty:
+            return found
+
+    def round(self, ended: Sequence[Ended], *, claim: bool = True) -> bool:
+        """Do one round. Returns whether anything happened in it.
+
+        Raises the driver's errors of everything but commits; `recover` then.
+        """
+        now_us = self.clock.now_us()
+        self._ends.extend(ended)
+        busy = bool(self._ends)
+        self._collect_ends(now_us)
+        while self._looks and self._looks[0] <= now_us:
+            heapq.heappop(self._looks)
+            self.looks_due = True
+        if self.looks_due or now_us >= self._next_look_us:
+            self.looks_due = False
+            self._next_look_us = now_us + LOOK_US
+            busy |= self._look(now_us, claim)
+        self._collect_timers(now_us)
+        self._show_long_steps(now_us)
+        if not self._changed and not self._waiting:
+            return busy
+        self._advance(self.clock.now_us())
+        return True
+
+    def seconds_to_next(self, longest: float) -> float:
+        """How long nothing will be due by itself, at most `longest` seconds."""
+        if self._changed or self.looks_due:
+            return 0.0
+        if self._waiting:
+            longest = min(longest, OFFER_US / 1_000_000)
+        while self._timers and self._timers[0][1] not in self.owned:
+            heapq.heappop(self._timers)
+        dues = [self._timers[0][0]] if self._timers else []
+        dues += self._looks[:1]
+        if not dues:
+            return longest
+        left = (min(dues) - self.clock.now_us()) / 1_000_000
+        return max(0.0, min(longest, left))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is work that will go on in this process by itself."""
+        if self._changed:
+            return True
+        return any(not run.is_idle for run in self.owned.values())
+
+    # -- look -------------------------------------------------------------------------
+
+    def _look(self, now_us: int, claim: bool) -> bool:
+        """Claim what is due and read the inboxes of what is owned."""
+        found = False
+        if self.owned:
+            inboxes = history.read_owned_inboxes(self.database, self.worker_id)
+            for run_id, rows in inboxes.items():
+                run = self.owned.get(run_id)
+                if run is not None and self._take_in(run, rows) and run.pending:
+                    self._changed[run.id] = run
+                    found = True
+        if not claim:
+            return found
+        claimed = self._claim_runs()
+        if not claimed or self._met_suspects or now_us >= self._next_steps_us:
+            self._next_steps_us = now_us + LOOK_US
+            claimed |= self._claim_suspects()
+            claimed |= self._claim_steps()
+        return found or claimed
+
+    def _claim_runs(self) -> bool:
+        limit = min(CLAIM_BATCH, CAPACITY - len(self.owned))
+        claimed = self.loader.claim_runs(self.queues, limit)
+        if claimed:
+            runs, blocked = self.loader.load(claimed)
+            self._own(runs, blocked)
+            if len(claimed) == limit:
+                self.looks_due = True
+        return bool(claimed)
+
+    def _claim_suspects(self) -> bool:
+        """Advance suspects, each in a round of its own: nothing else is at stake."""
+        self._met_suspects = False
+        for _ in range(SUSPECTS):
+            claimed = self.loader.claim_runs(self.queues, 1, suspects=True)
+            if not claimed:
+                return self._met_suspects
+            self._met_suspects = self.looks_due = True
+            others, self._changed = self._changed, {}
+            waiting, self._waiting = self._waiting, deque()
+            try:
+                runs, blocked = self.loader.load(claimed)
+                self._own(runs, blocked)
+                self._advance(self.clock.now_us())
+            finally:
+                self._changed = others | self._changed
+                self._waiting = waiting + self._waiting
+        return True
+
+    def _own(self, runs: Sequence[OwnedRun], blocked: Sequence[Blocked]) -> None:
+        for run, error in blocked:
+            self._block(run, error)
+        for run in runs:
+            self.owned[run.id] = self._changed[run.id] = run
+
+    def _claim_steps(self) -> bool:
+        """Take attempts that are on offer, as many as there is room for."""
+        room = min(self.executor.room("thread"), self.executor.room("async"))
+        if self._waiting:
+            # This worker's own steps take every slot that gets free; those on offer
+            # have waited longer.
+            room = max(room, STRANGERS)
+        claimed = self.loader.claim_steps(self.queues, room)
+        if room > 0 and len(claimed) == room:
+            self.looks_due = True
+        claimed += self.loader.claim_steps(
+            self.queues, self.executor.room("process"), suspects=True
+        )
+        if claimed:
+            self.executor.submit(claimed)
+        return bool(claimed)
+
+    # -- collect ----------------------------------------------------------------------
+
+    def _collect_ends(self, now_us: int) -> None:
+        """Take in how attempts have ended; each stays queued until that is done."""
+        recorded = set()
+        while self._ends:
+            end = self._ends[0]
+            attempt = end.attempt
+            run = self.owned.get(attempt.run_id)
+            if run is not None and run.is_frozen and not attempt.has_row:
+                run.held.append(end)
+                self._ends.popleft()
+                continue
+            if end.is_recorded:
+                recorded.add(attempt.run_id)
+            elif not end.is_void:
+                verdict = judge(end, now_us, conf.MAX_STEP_CRASHES, self._random)
+                if attempt.has_row:
+                    report_end(self.database, attempt, verdict, now_us)
+                    recorded.add(attempt.run_id)
+                elif run is not None and attempt.step_id in run.execution.steps:
+                    run.end_attempt(attempt, verdict, now_us)
+            if run is not None:
+                run.running.pop(attempt.step_id, None)
+                self._changed[run.id] = run
+            self._ends.popleft()
+        mine = sorted(run_id for run_id in recorded if run_id in self.owned)
+        if mine:
+            inboxes = history.read_inboxes(self.database, mine)
+            for run_id, rows in inboxes.items():
+                self._take_in(self.owned[run_id], rows)
+
+    def _take_in(self, run: OwnedRun, rows: Sequence[Sequence[Any]]) -> bool:
+        """Take in inbox rows. False if this process cannot read one of them."""
+        try:
+            run.take_in(rows)
+        except Exception as error:
+            self._block(run, error)
+            return False
+        return True
+
+    def _collect_timers(self, now_us: int) -> None:
+        while self._timers and self._timers[0][0] <= now_us:
+            _, run_id = heapq.heappop(self._timers)
+            run = self.owned.get(run_id)
+            if run is not None:
+                run.timer_us = 0
+                self._changed[run_id] = run
+
+    def _set_timer(self, run: OwnedRun) -> None:
+        due_us = run.next_due_us()
+        if due_us is not None and due_us != run.timer_us:
+            run.timer_us = due_us
+            heapq.heappush(self._timers, (due_us, run.id))
+
+    def _look_at(self, due_us: int | None) -> None:
+        """Look when something is due that was given up, if that is soon; what is due
+        later is the broker's to notice."""
+        if due_us is not None and due_us < self.clock.now_us() + SOON_US:
+            heapq.heappush(self._looks, due_us)
+
+    # -- advance and commit -----------------------------------------------------------
+
+    def _advance(self, now_us: int) -> None:
+        """Burst, store, dispatch: for all runs that something has happened to."""
+        changed, self._changed = self._changed, {}
+        runs = [run for run in changed.values() if run.id in self.owned]
+        alone = [run for run in runs if run.is_suspect and not run.is_frozen]
+        runs = [run for run in runs if run not in alone]
+        for run in alone:
+            self._advance_alone(run, now_us)
+        with watching:
+            for run in runs:
+                if not run.is_frozen and self._advance_one(run, now_us):
+                    self._plan_steps(run, now_us)
+        runs += self._start_steps(now_us)
+        for run in runs:
+            if not run.is_frozen:
+                self._plan_release(run, now_us)
+        writing = {
+            run.id: run
+            for run in runs
+            if run.write is not None and run.id in self.owned
+        }
+        if writing:
+            self._commit(list(writing.values()))
+
+    def _advance_alone(self, run: OwnedRun, now_us: int) -> None:
+        """Advance a suspect in a round of its own, after a mark that says so.
+
+        Should its code kill this process, the mark tells whose it was. It is trusted
+        again once an event has been delivered to it and that is stored.
+        """
+        if not run.is_marked and not mark_alone(
+            self.database, self.worker_id, run.id, run.fence
+        ):
+            self._forget(run)
+            return
+        run.is_marked = True
+        with watching:
+            if not self._advance_one(run, now_us):
+                return
+        self._plan_steps(run, now_us)
+        self._plan_release(run, now_us)
+        run.to_write()
+        self._commit([run])
+
+    def _advance_one(self, run: OwnedRun, now_us: int) -> bool:
+        try:
+            self.on_burst(run)
+            run.advance(now_us)
+        except RunBlocked as blocked:
+            self._block(run, blocked.error)
+            return False
+        finally:
+            self.on_burst(None)
+        return True
+
+    def _plan_steps(self, run: OwnedRun, now_us: int) -> None:
+        """Queue what is to be started here; offer the rest to whoever can take it."""
+        for call in run.retrying():
+            if call.retry_us <= now_us and call not in run.ready:
+                run.ready.append(call)
+        ready, run.ready = run.ready, []
+        for call in ready:
+            if call.id not in run.execution.steps:
+                continue  # cancelled in the burst that called it
+            queue = call.step.settings.queue or run.queue
+            if queue not in self.queues:
+                run.offer(call, now_us)
+                continue
+            run.ready.append(call)
+            if call.id not in run.queued:
+                run.queued.add(call.id)
+                self._waiting.append((now_us, run, call))
+
+    def _start_steps(self, now_us: int) -> list[OwnedRun]:
+        """Begin attempts while there is room; what waits for long is offered to all.
+
+        Returns the runs that have something to store because of it.
+        """
+        touched: list[OwnedRun] = []
+        room = {kind: self.executor.room(kind) for kind in KINDS}
+        for _ in range(len(self._waiting)):
+            since_us, run, call = self._waiting.popleft()
+            if self.owned.get(run.id) is not run or call not in run.ready:
+                run.queued.discard(call.id)
+                continue
+            kind = kind_of(call.step, call.step.settings, call.suspect)
+            patient = now_us - since_us <= OFFER_US or call.suspect
+            if run.is_frozen or (room[kind] <= 0 and patient):
+                self._waiting.append((since_us, run, call))
+                continue
+            run.ready.remove(call)
+            run.queued.discard(call.id)
+            touched.append(run)
+            if room[kind] > 0:
+                room[kind] -= 1
+                run.begin_attempt(call, now_us)
+            else:
+                run.offer(call, now_us)
+        return touched
+
+    def _plan_release(self, run: OwnedRun, now_us: int) -> None:
+        """Give a run up with the commit that leaves it waiting."""
+        if run.ended or not run.is_idle:
+            return
+        due_us = run.next_due_us()
+        if due_us is not None and due_us - now_us < KEEP_US:
+            self._set_timer(run)
+            return
+        run.release_at(due_us)
+
+    def _commit(self, runs: list[OwnedRun]) -> None:
+        """Store what the runs have done, then let their attempts run."""
+        outcome = self.committer.commit([run.write for run in runs if run.write])
+        started: list[Attempt] = []
+        for run in runs:
+            if run.id in outcome.stored:
+                started += self._stored(run)
+            elif run.id in outcome.poisoned and not run.is_failing:
+                run.fail(outcome.poisoned[run.id], self.clock.now_us())
+                self._changed[run.id] = run
+            elif run.id in outcome.busy:
+                # Nothing more happens to it until this much of it is stored.
+                run.is_frozen = True
+                again_us = self.clock.now_us() + BUSY_US
+                heapq.heappush(self._timers, (again_us, run.id))
+            else:
+                self._forget(run)
+        if started:
+            self.executor.submit(started)
+
+    def _stored(self, run: OwnedRun) -> list[Attempt]:
+        """The round is stored for this run. Returns the attempts that may run now."""
+        write, run.write = run.write, None
+        assert write is not None, "only runs with something to store are stored"
+        run.is_frozen = run.is_marked = False
+        run.is_suspect = run.is_suspect and not write.trusted
+        run.last_seq = run.stored_seq = write.last_seq
+        numbered = {event.row_id for event in write.events if event.row_id is not None}
+        if run.pending and numbered:
+            # A payload that came too late for its hook is in the log by now.
+            run.pending = deque(e for e in run.pending if e.row_id not in numbered)
+        if run.held:
+            self._ends.extend(run.held)
+            run.held.clear()
+            self.arrivals.put(None)
+        for step_id in write.cancelled_steps:
+            run.running.pop(step_id, None)
+            self.executor.cancel(step_id)
+        for row in write.steps:
+            self._look_at(row.due_us)
+            if row.status == "running" and row.id in run.running:
+                run.running[row.id].has_row = True
+        started, run.starting = run.starting, []
+        if run.ended:
+            del self.owned[run.id]
+            run.close()
+        elif write.release:
+            del self.owned[run.id]
+            self.loader.keep(run)
+            self._look_at(write.wake_us)
+        elif run.claims:
+            self._changed[run.id] = run
+        else:
+            self._set_timer(run)
+        return [attempt for attempt in started if attempt.step_id in run.running]
+
+    # -- long steps and letting go ----------------------------------------------------
+
+    def _show_long_steps(self, now_us: int) -> None:
+        """Steps that take long get their row, so that people see them running."""
+        if now_us < self._next_show_us:
+            return
+        self._next_show_us = now_us + SHOW_US
+        for run in self.owned.values():
+            if not run.is_frozen and run.promote_since(now_us - SHOW_US):
+                self._changed[run.id] = run
+
+    def let_go(self) -> bool:
+        """Give all runs up; attempts in flight go on, decided by their rows.
+
+        False if some have to be kept for now, because somebody has locked their rows.
+        """
+        now_us = self.clock.now_us()
+        for run in list(self.owned.values()):
+            if run.is_frozen:
+                self._commit([run])
+                continue
+            while run.claims and self._settle_claims(run, now_us):
+                pass
+        runs = [run for run in self.owned.values() if not run.is_frozen]
+        for run in runs:
+            run.promote_since(now_us)
+            run.release_at(run.next_due_us() if run.is_idle else now_us)
+        if runs:
+            self._commit(runs)
+        if not self.owned:
+            self._changed.clear()
+            self._waiting.clear()
+        return not self.owned
+
+    def _settle_claims(self, run: OwnedRun, now_us: int) -> bool:
+        """Deliver the outcome of stored claims. False if that is all for now."""
+        with watching:
+            advanced = self._advance_one(run, now_us)
+        if advanced and run.write is not None:
+            self._commit([run])
+        return run.id in self.owned and not run.is_frozen
+
+    def take_ends(self) -> list[Ended]:
+        """All ends of attempts that this reactor has not dealt with."""
+        ends = [*self.wait(0), *self._ends]
+        self._ends.clear()
+        for run in self.owned.values():
+            ends += run.held
+            run.held.clear()
+        return ends
+
+    def recover(self) -> None:
+        """After a round broke off because of the database: lose nothing of it.
+
+        Runs and steps that were claimed and did not get into memory are given up
+        again, and every run with something to do is looked at in the next round.
+        """
+        self.database.close()
+        for run_id, fence in owned_runs(self.database, self.worker_id):
+            run = self.owned.get(run_id)
+            if run is None or run.fence != fence:
+                free_run(self.database, self.worker_id, run_id, fence)
+        self._recover_attempts()
+        for run in self.owned.values():
+            self._changed[run.id] = run
+        self.looks_due = True
+
+    def _recover_attempts(self) -> None:
+        """Compare the attempts that run here by the database's account with memory.
+
+        Their rows may be stored although the answer was lost: then this worker does not
+        know that they have one, or of a claimed attempt nothing at all.
+        """
+        stored = running_at(self.database, self.worker_id)
+        with self.handover:
+            self._ends.extend(self.wait(0))
+            ends = [*self._ends]
+            for run in self.owned.values():
+                ends += run.held
+            known = {(e.attempt.step_id, e.attempt.number): e.attempt for e in ends}
+            for key in stored:
+                attempt = self.executor.running(*key)
+                if attempt is not None:
+                    known[key] = attempt
+        for key in stored:
+            if key in known:
+                known[key].has_row = True
+        lost = [key for key in stored if key not in known]
+        if lost:
+            cut_attempts(self.database, lost, "lost")
+
+    def forget_all(self) -> None:
+        """This worker was taken for dead: nothing in its memory counts any more."""
+        for run in self.owned.values():
+            run.close()
+        self.owned.clear()
+        self.loader.forget()
+        self._changed.clear()
+        self._waiting.clear()
+
+    # -- trouble ----------------------------------------------------------------------
+
+    def _forget(self, run: OwnedRun) -> None:
+        """The run is lost: what was done here since the last commit is void."""
+        self.owned.pop(run.id, None)
+        run.close()
+        free_run(self.database, self.worker_id, run.id, run.fence)
+        logger.info(
+            "run %s is worked on elsewhere now",
+            run.id,
+            extra={"action": "run_lost", "run_id": run.id},
+        )
+
+    def _block(self, run: OwnedRun, error: BaseException) -> None:
+        """Park a run that cannot go on with today's code; its log stays as it was.
+
+        How its steps have ended is kept for when it can.
+        """
+        self.owned.pop(run.id, None)
+        self._changed.pop(run.id, None)
+        run.close()
+        rows, inbox = run.unstored_steps()
+        delay = blocking.retry_delay(run.blocked_times)
+        blocking.block_run(
+            self.database,
+            self.worker_id,
+            run.id,
+            run.fence,
+            reason=f"{type(error).__name__}: {error}",
+            code=self.code,
+            retry_us=self.clock.now_us() + round(delay * 1_000_000),
+            rows=rows,
+            inbox=inbox,
+        )
+        for row in rows:
+            if row.status == "running":
+                run.running[row.id].has_row = True
+        logger.error(
+            "run %s of %s is blocked: %s",
+            run.id,
+            run.workflow.name,
+            error,
+            extra={"action": "run_blocked", "run_id": run.id},
+        )

@@ -1,0 +1,21 @@
+"""The one task that django-q2 runs for us."""
+
+from __future__ import annotations
+
+import logging
+
+logger = logging.getLogger("django_workflows.worker")
+
+
+def work() -> None:
+    """Advance workflows in this process until nothing is due, or for one slice.
+
+    Never raises: django-q2's own retries have no part in what workflows do.
+    """
+    from django_workflows.worker import process
+
+    try:
+        process.current().work()
+    except Exception:
+        logger.exception("the reactor failed", extra={"action": "reactor_failed"})
+        process.discard()

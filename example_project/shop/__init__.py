@@ -1,0 +1,1 @@
+"""The shop: catalogue, orders, stock, purchasing, payment and shipping."""

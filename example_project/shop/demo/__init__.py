@@ -1,0 +1,1 @@
+"""What `manage.py demo` is made of: database, cluster, chaos, progress, report."""

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from django_workflows.checks.definitions import check_definitions
+from tests.checks.conftest import Define
+
+
+def test_definitions_in_order_give_no_message(define: Define) -> None:
+    define(
+        """
+        from django_workflows.replay.definitions import step, workflow
+
+        @step
+        def charge(): ...
+
+        class Shop:
+            @step
+            def ship(self): ...
+
+        @workflow
+        async def order(): ...
+
+        @workflow(version="2", name="order")
+        async def order_2(): ...
+
+        @workflow(version="3", name="order")
+        async def order_3(): ...
+        """
+    )
+    assert check_definitions() == []
+
+
+def test_workflow_not_async_is_an_error(define: Define) -> None:
+    module = define(
+        """
+        from django_workflows.replay.definitions import workflow
+
+        @workflow(name="shop.order")
+        def order(): ...
+        """
+    )
+    (message,) = check_definitions()
+    assert message.id == "django_workflows.E001"
+    assert message.is_serious()
+    assert message.obj is module.order
+    assert "shop.order" in message.msg
+    assert "async def order" in str(message.hint)
+
+
+def test_duplicate_names_are_errors(define: Define) -> None:
+    define(
+        """
+        from django_workflows.replay.definitions import step, workflow
+
+        @step(name="same")
+        def one(): ...
+
+        @step(name="same")
+        def two(): ...
+
+        @workflow(name="same")
+        async def three(): ...
+
+        @workflow(name="same")
+        async def four(): ...
+        """
+    )
+    messages = check_definitions()
+    assert [message.id for message in messages] == ["django_workflows.E002"] * 2
+    assert all("'same'" in message.msg for message in messages)
+    assert all("Rename" in str(message.hint) for message in messages)
+
+
+def test_nested_definitions_are_errors(define: Define) -> None:
+    define(
+        """
+        from django_workflows.replay.definitions import step, workflow
+
+        def make():
+            @step
+            def charge(): ...
+
+            @workflow
+            async def order(): ...
+
+        make()
+        """
+    )
+    messages = check_definitions()
+    assert [message.id for message in messages] == ["django_workflows.E003"] * 2
+    assert ".py:9)" in messages[0].msg or ".py:8)" in messages[0].msg
+    assert "top level" in str(messages[0].hint)

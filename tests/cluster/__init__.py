@@ -1,0 +1,1 @@
+"""Real clusters, in processes of their own, that are killed and stopped."""

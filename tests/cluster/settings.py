@@ -1,0 +1,14 @@
+"""Settings of the clusters under test; `tests.settings` with a short grace time."""
+
+from __future__ import annotations
+
+import os
+
+from django_workflows.worker.q2.settings import q_cluster
+from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS as APPS
+
+INSTALLED_APPS = [*APPS, "tests.cluster"]
+Q_CLUSTER = q_cluster(workers=2, timeout=60, retry=90)
+WORKFLOWS = {"GRACE": "3s", "REDIS_URL": os.environ.get("WORKFLOWS_TEST_REDIS")}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

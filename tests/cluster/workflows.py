@@ -1,0 +1,40 @@
+"""Workflows whose steps leave marks, across processes."""
+
+from __future__ import annotations
+
+from django_workflows import sleep, step, workflow
+from tests.cluster import tasks
+
+
+@step
+def mark(key: str) -> str:
+    """Mark the key."""
+    tasks.mark(key)
+    return key
+
+
+@step
+def slow(key: str, seconds: float) -> str:
+    """Mark the beginning, take a while, and mark the end."""
+    tasks.slow(key, seconds)
+    return key
+
+
+@workflow
+async def hop(key: str) -> str:
+    """Run one step."""
+    return await mark(key)
+
+
+@workflow
+async def nap(key: str, seconds: float) -> str:
+    """Sleep, then run one step."""
+    await sleep(seconds)
+    return await mark(key)
+
+
+@workflow
+async def haul(key: str, seconds: float) -> str:
+    """Run a long step and a short one."""
+    await slow(f"{key}-1", seconds)
+    return await mark(f"{key}-2")

@@ -1,0 +1,86 @@
+"""`DATABASE_URL` for the tests: one text, one Django database configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+
+def parse(url: str) -> dict[str, Any]:
+    """Return the `DATABASES` entry that `url` describes.
+
+    Understood are `sqlite:///relative.db`, `sqlite:////absolute.db`,
+    `postgres://user:password@host:port/name` (`postgresql://` too) and
+    `mysql://user:password@host:port/name` (`mariadb://` too). Query parameters
+    become driver options; for PostgreSQL and MySQL, `?host=/socket/dir` names a
+    Unix socket. Raises ValueError for another scheme.
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    match parts.scheme:
+        case "sqlite":
+            return _sqlite(Path(unquote(parts.path[1:])))
+        case "postgres" | "postgresql":
+            engine = "django.db.backends.postgresql"
+        case "mysql" | "mariadb":
+            engine = "django.db.backends.mysql"
+        case other:
+            raise ValueError(f"unknown database scheme {other!r} in {url!r}")
+    return {
+        "ENGINE": engine,
+        "NAME": unquote(parts.path.lstrip("/")) or "django_workflows",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.pop("host", unquote(parts.hostname or "")),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": query,
+    }
+
+
+def url_of(settings: Mapping[str, Any]) -> str:
+    """Return the URL that `parse` turns into the database of `settings`.
+
+    For processes started by a test: `url_of(connection.settings_dict)` names the test
+    database itself, so that a worker given it as `DATABASE_URL` sees the test's rows.
+    """
+    engine = settings["ENGINE"].rpartition(".")[2]
+    name = quote(str(settings["NAME"]))
+    if engine == "sqlite3":
+        return f"sqlite:///{name}"
+    scheme = {"postgresql": "postgres", "mysql": "mysql"}[engine]
+    query = {
+        key: value for key, value in settings["OPTIONS"].items() if type(value) is str
+    }
+    host = str(settings["HOST"])
+    if host.startswith("/"):
+        query["host"], host = host, ""
+    user = quote(settings["USER"], safe="")
+    password = quote(settings["PASSWORD"], safe="")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    port = f":{settings['PORT']}" if settings["PORT"] else ""
+    suffix = f"?{urlencode(query)}" if query else ""
+    return f"{scheme}://{login}{host}{port}/{name}{suffix}"
+
+
+def _sqlite(path: Path) -> dict[str, Any]:
+    # A file even in tests: worker threads and processes open the database again by
+    # its name, which an in-memory one does not survive.
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            # Writers queue up at BEGIN instead of failing when a read turns into
+            # a write, and wait this many seconds for their turn.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+        # Two test runs beside each other must not share a file.
+        "TEST": {"NAME": str(path.with_name(f"test_{os.getpid()}_{path.name}"))},
+    }

@@ -1,0 +1,1 @@
+"""Behaviour of the engine through its public API, on the testing kit."""

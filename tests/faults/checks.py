@@ -1,0 +1,124 @@
+"""What must hold for a run, whatever has happened to its workers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from django_workflows.models import Event, Run
+from django_workflows.replay import events as log
+from django_workflows.replay.definitions import registry
+from django_workflows.replay.execution import Execution, RunBlocked, RunInfo
+from django_workflows.store import history
+from django_workflows.store.database import connection
+from tests.app.models import Ledger, Marker
+
+
+def check_log(run: Run) -> None:
+    """The log has no holes, ends once and at its end, and nothing is left unread."""
+    run.refresh_from_db()
+    events = run.history()
+    found = [(event.seq, event.type) for event in events]
+    assert [seq for seq, _ in found] == list(range(1, len(found) + 1)), found
+    assert run.last_seq == len(events)
+    ends = [event.seq for event in events if event.type in log.TERMINAL]
+    assert ends == [len(events)]
+    unread = run.events.filter(seq=None)
+    assert not unread, [event.type for event in unread]
+    times = [event.created_at for event in events]
+    assert times == sorted(times)
+    assert not run.hooks.exists()
+    check_attempts(run, events)
+
+
+def check_attempts(run: Run, events: list[Event]) -> None:
+    """Attempts are counted without a gap; each ends at most once."""
+    numbers: dict[str, int] = {}
+    ended = set()
+    for event in events:
+        step_id = event.correlation_id
+        if event.type == log.STEP_STARTED:
+            number = event.data["attempt"]
+            assert number == numbers.get(step_id, 0) + 1, "an attempt is missing"
+            assert step_id not in ended, "an attempt after the step's end"
+            numbers[step_id] = number
+        elif event.type in (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_CANCELLED):
+            assert step_id not in ended, "a step that ends twice"
+            ended.add(step_id)
+    assert not run.steps.filter(status__in=("pending", "running")).exists()
+
+
+def check_effects(run: Run, account: str, booked: list[Any]) -> None:
+    """Atomic effects once; others at most once for each attempt in the log."""
+    assert sorted(
+        Ledger.objects.filter(account=account).values_list("amount", flat=True)
+    ) == sorted(booked)
+    started = Counter(
+        (event.correlation_id, event.data["attempt"])
+        for event in run.history()
+        if event.type == log.STEP_STARTED
+    )
+    ran = Counter(
+        Marker.objects.filter(name__startswith=f"{account}/").values_list(
+            "value", "attempt"
+        )
+    )
+    assert not ran - started, "a body that ran without a start in the log"
+    completed = {
+        event.correlation_id
+        for event in run.history()
+        if event.type == log.STEP_COMPLETED
+    }
+    assert {step_id for step_id, _ in ran} <= completed
+
+
+def shape(run: Run) -> Counter[tuple[str, str]]:
+    """What happened, without what differs between a good day and a bad one."""
+    names: dict[str, str] = {}
+    found: Counter[tuple[str, str]] = Counter()
+    for event in run.history():
+        if event.type in (log.STEP_STARTED, log.STEP_RETRYING):
+            continue
+        detail = json.loads(event.detail) if event.detail else {}
+        if "name" in detail:
+            names[event.correlation_id] = detail["name"]
+        name = names.get(event.correlation_id, "").replace(run.args[0], "*")
+        found[event.type, name] += 1
+    return found
+
+
+def check_replays(run: Run) -> None:
+    """Every prefix of the log that a worker may have found leads to the same."""
+    rows = history.read_logs(connection(), [run.pk])[run.pk]
+    events = [history.to_log_event(row) for row in rows if row[1] is not None]
+    for length in range(2, len(events) + 1):
+        following = events[length] if length < len(events) else None
+        if following is None or not (
+            following.type in log.COMMANDS or following.detail.get("late")
+        ):
+            replay(run, length)
+
+
+def replay(run: Run, length: int | None = None) -> None:
+    """Replay the first events of a run. Raises what keeps it from going on."""
+    rows = history.read_logs(connection(), [run.pk])[run.pk]
+    events = [history.to_log_event(row) for row in rows if row[1] is not None]
+    execution = Execution(
+        registry.workflow(run.workflow, run.version),
+        RunInfo(
+            run_id=run.pk,
+            workflow_name=run.workflow,
+            version=run.version,
+            key=run.key,
+            queue=run.queue,
+            attributes=run.attributes,
+            seed=bytes(run.seed),
+        ),
+    )
+    try:
+        execution.replay(events[:length])
+    except RunBlocked as blocked:
+        raise AssertionError(f"replay of {length} events: {blocked.error}") from None
+    finally:
+        execution.close()

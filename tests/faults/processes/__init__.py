@@ -1,0 +1,1 @@
+"""Real worker processes that are killed, suspended and cut off from the database."""

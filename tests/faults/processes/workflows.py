@@ -1,0 +1,140 @@
+"""Workflows that run in real worker processes; their steps leave marks in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import time
+from decimal import Decimal
+from pathlib import Path
+
+from django_workflows import get_step_metadata, sleep, step, workflow
+from tests.app.models import Ledger
+from tests.cluster.tasks import mark
+
+
+def gate(key: str) -> Path:
+    """A file; steps wait until it is there."""
+    return Path(os.environ["MARKS"]).with_name(f"gate-{key}")
+
+
+def _wait_at_gate(key: str) -> None:
+    deadline = time.monotonic() + 60
+    while not gate(key).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the gate {key} stays shut")
+        time.sleep(0.01)
+
+
+@step(name="processes.quick")
+def quick(key: str) -> str:
+    """Leave a mark."""
+    mark(key)
+    return key
+
+
+@step(name="processes.guarded")
+def guarded(key: str) -> int:
+    """Leave a mark, wait at the gate, leave another mark; says which attempt it was."""
+    mark(f"{key}-begun")
+    _wait_at_gate(key)
+    mark(f"{key}-ended")
+    return get_step_metadata().attempt
+
+
+@step(name="processes.guarded_booking", atomic=True)
+def guarded_booking(key: str) -> int:
+    """The same with a booking, which must not happen twice."""
+    Ledger.objects.create(account=key, amount=Decimal(1))
+    mark(f"{key}-begun")
+    _wait_at_gate(key)
+    mark(f"{key}-ended")
+    return get_step_metadata().attempt
+
+
+@step(name="processes.book", atomic=True)
+def book(account: str, amount: int) -> int:
+    """Book exactly once."""
+    Ledger.objects.create(account=account, amount=Decimal(amount))
+    return amount
+
+
+@step(name="processes.deadly")
+def deadly(key: str) -> None:
+    """Kill the process that runs it, whichever it is."""
+    mark(f"{key}-deadly")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@step(name="processes.innocent")
+def innocent(key: str, seconds: float) -> str:
+    """Take a while."""
+    mark(f"{key}-begun")
+    time.sleep(seconds)
+    return key
+
+
+@step(name="processes.innocent_on_loop")
+async def innocent_on_loop(key: str, seconds: float) -> str:
+    """Take a while, on the loop."""
+    mark(f"{key}-begun")
+    await asyncio.sleep(seconds)
+    return key
+
+
+@workflow(name="processes.three")
+async def three(key: str, atomic: bool) -> list[object]:
+    """A step before the gate, one at the gate, one behind it."""
+    first = await quick(f"{key}-first")
+    middle = await (guarded_booking if atomic else guarded)(key)
+    return [first, middle, await quick(f"{key}-last")]
+
+
+@workflow(name="processes.chain")
+async def chain(key: str, length: int) -> int:
+    """One step after the other."""
+    for number in range(length):
+        await quick(f"{key}-{number}")
+    return length
+
+
+@workflow(name="processes.transfer")
+async def transfer(account: str) -> int:
+    """Two bookings beside each other, a pause, a third one."""
+    one, two = await asyncio.gather(book(account, 1), book(account, 2))
+    await sleep(0.05)
+    await quick(account)
+    return one + two + await book(account, 4)
+
+
+@workflow(name="processes.kills")
+async def kills(key: str) -> None:
+    """Never gets beyond its step."""
+    await deadly(key)
+
+
+@workflow(name="processes.waits")
+async def waits(key: str, seconds: float) -> list[str]:
+    """Has two long steps in flight."""
+    one, two = (
+        innocent(f"{key}-thread", seconds),
+        innocent_on_loop(f"{key}-loop", seconds),
+    )
+    return [await one, await two]
+
+
+@workflow(name="processes.spins")
+async def spins(key: str) -> None:
+    """Never comes to an end, and never awaits anything."""
+    await quick(key)
+    while True:
+        pass
+
+
+@workflow(name="processes.crashes")
+async def crashes(key: str) -> None:
+    """Workflow code that takes its worker down each time."""
+    await quick(key)
+    faulthandler._sigsegv()  # type: ignore[attr-defined]

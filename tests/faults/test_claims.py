@@ -1,0 +1,120 @@
+"""What a claim may take: open runs that nobody owns, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from django_workflows import resume_hook, start
+from django_workflows.models import Event, Run
+from django_workflows.replay.definitions import registry
+from django_workflows.store import claims, control, sweep
+from django_workflows.store.database import private_connection
+from tests.faults import checks, workflows
+from tests.faults.driver import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_run_terminated_during_a_claim_stays_as_it_is() -> None:
+    """The candidates were looked up when it was open; the lock comes too late."""
+    run = start(workflows.short, "a")
+    database = private_connection()
+
+    def in_between(
+        execute: Any, sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        if database.vendor == "postgresql":
+            # One statement: make it take its time between snapshot and lock.
+            sql = sql.replace(
+                "set_config('synchronous_commit', 'off', true)",
+                "set_config('synchronous_commit', 'off', true), pg_sleep(0.5)",
+            )
+            assert "pg_sleep" in sql
+            terminator = threading.Thread(target=terminate)
+            terminator.start()
+            try:
+                return execute(sql, params, many, context)
+            finally:
+                terminator.join()
+        found = execute(sql, params, many, context)
+        if "BEGIN" not in sql and not done:
+            terminate()
+        return found
+
+    done: list[bool] = []
+
+    def terminate() -> None:
+        done.append(True)
+        if database.vendor == "postgresql":
+            _wait_for_sleeping_statement()
+        control.terminate(Run.objects.get(pk=run.pk))
+        if threading.current_thread() is not threading.main_thread():
+            connections.close_all()
+
+    try:
+        with database.execute_wrapper(in_between):
+            claimed = claims.claim_runs(
+                database, "worker", ["default"], registry.workflow_keys(), 10
+            )
+    finally:
+        database.close()
+    assert claimed == []
+    run.refresh_from_db()
+    assert (run.status, run.owner) == ("terminated", "")
+    checks.check_log(run)
+
+
+def _wait_for_sleeping_statement() -> None:
+    with connection.cursor() as cursor:
+        for _ in range(200):
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE wait_event = 'PgSleep' AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.005)")
+    raise AssertionError("the claim does not sleep")
+
+
+def test_unread_events_of_others_do_not_hide_ours() -> None:
+    """More of them than a claim looks at: of another queue, and of a closed run."""
+    with World() as world:
+        run = start(workflows.listener, "a", 1)
+        elsewhere = workflows.listener.options(queue="elsewhere").start("b", 1)
+        closed = start(workflows.listener, "c", 0)
+        world.idle()
+        assert run.hooks.exists()
+        Event.objects.bulk_create(
+            Event(
+                run=other,
+                type="cancel_requested",
+                detail="{}",
+                created_at=run.created_at,
+            )
+            for other in (elsewhere, closed)
+            for _ in range(claims.WINDOW)
+        )
+        resume_hook("a/inbox", "payload")
+        world.run(run)
+    assert run.result() == ["payload"]
+
+
+def test_stray_events_of_closed_runs_are_swept() -> None:
+    with World() as world:
+        run = start(workflows.short, "a")
+        still_open = start(workflows.listener, "b", 1)
+        world.run(run)
+        for of in (run, still_open):
+            Event.objects.create(
+                run=of, type="cancel_requested", created_at=run.created_at
+            )
+        sweep.sweep(sweep.DeadWatch())
+    assert list(Event.objects.filter(seq=None).values_list("run", flat=True)) == [
+        still_open.pk
+    ]
+    checks.check_log(run)

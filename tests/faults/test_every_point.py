@@ -1,0 +1,50 @@
+"""A worker dies at every point there is; the run comes out as on a good day."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from django_workflows import start
+from django_workflows.models import Run
+from tests.faults import checks, workflows
+from tests.faults.driver import Crash, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Which of the points to try: every n-th, or all of them with FAULTS=all.
+STRIDE = 1 if os.environ.get("FAULTS") == "all" else 9
+
+
+def _run(world: World, account: str) -> Run:
+    world.answers[f"{account}/approval"] = ["approved"]
+    run = start(workflows.everything, account)
+    world.run(run)
+    return run
+
+
+def _check(run: Run, account: str, good: Counter[tuple[str, str]]) -> None:
+    assert run.result() == workflows.RESULT
+    checks.check_log(run)
+    checks.check_effects(run, account, workflows.BOOKED)
+    checks.check_replays(run)
+    assert checks.shape(run) == good
+
+
+@pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
+def test_crash_at_each_point_changes_nothing(short_slices: bool) -> None:
+    with World(short_slices=short_slices) as world:
+        world.on_point = counted = Crash()
+        run = _run(world, "good")
+        good = checks.shape(run)
+        _check(run, "good", good)
+        for number in range(0, len(counted.passed), STRIDE):
+            world.on_point = Crash(number)
+            deaths = world.deaths
+            run = _run(world, f"crash{number}")
+            if world.deaths == deaths:
+                break  # this run passed fewer points than the first
+            _check(run, f"crash{number}", good)
+        assert world.deaths > 0.9 * len(counted.passed) / STRIDE

@@ -1,0 +1,62 @@
+"""No statement of the engine goes through a whole table, however many runs there are.
+
+SQLite plans without statistics, so that its plans for empty tables are those for full
+ones; PostgreSQL's depend on what is in them and are looked at elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_workflows import resume_hook, start
+from django_workflows.store import sweep
+from tests.faults import workflows
+from tests.faults.driver import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: "SCAN e" is a full scan; "SCAN e USING INDEX dw_event_inbox" one of a partial index.
+FULL_SCAN = re.compile(
+    r"^SCAN (django_workflows_(event|run|step|hook)|[ersh])$"
+    # All open runs, sleepers included, are nearly as many.
+    r"|USING (COVERING )?INDEX dw_run_status_created"
+)
+
+
+def test_no_statement_scans_a_table() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("its plans depend on what is in the tables")
+    scans: dict[str, str] = {}
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not many and sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
+            cursor = context["connection"].create_cursor()
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+            for *_, step in cursor.fetchall():
+                if FULL_SCAN.search(step):
+                    scans[" ".join(sql.split())] = step
+        return execute(sql, params, many, context)
+
+    with World() as world:
+        (node,) = world.nodes
+        for database in (node.database, connection):
+            database.execute_wrappers.append(explain)
+        try:
+            run = start(workflows.everything, "a")
+            listener = start(workflows.listener, "b", 2)
+            world.answers["a/approval"] = ["approved"]
+            world.idle()
+            resume_hook("b/inbox", 1)
+            world.turn(node)
+            sweep.sweep(sweep.DeadWatch())
+            world.bury(node)
+            world.nodes[0].database.execute_wrappers.append(explain)
+            resume_hook("b/inbox", 2)
+            world.run(run, listener)
+        finally:
+            connection.execute_wrappers.remove(explain)
+    assert not scans, "\n".join(sorted(scans))

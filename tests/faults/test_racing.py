@@ -1,0 +1,33 @@
+"""Workers race for the same runs in random interleavings, and some of them die."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from django_workflows import start
+from tests.faults import checks, workflows
+from tests.faults.driver import World
+from tests.faults.race import Race
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SEEDS = range(200) if os.environ.get("FAULTS") == "all" else range(4)
+
+
+@pytest.mark.parametrize("crashes", [0, 3])
+@pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
+def test_workers_race_for_runs(short_slices: bool, crashes: int) -> None:
+    for seed in SEEDS:
+        with World(nodes=3, short_slices=short_slices) as world:
+            accounts = [f"race{seed}-{crashes}-{number}" for number in range(3)]
+            for account in accounts:
+                world.answers[f"{account}/approval"] = ["approved"]
+            runs = [start(workflows.everything, account) for account in accounts]
+            Race(world, seed, crashes=crashes).run(*runs)
+            for run, account in zip(runs, accounts, strict=True):
+                assert run.result() == workflows.RESULT, f"seed {seed}"
+                checks.check_log(run)
+                checks.check_effects(run, account, workflows.BOOKED)
+                checks.check_replays(run)

@@ -1,0 +1,152 @@
+"""Steps between a run's memory, their row, and other workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_workflows import start
+from django_workflows.models import Run, Step
+from tests.app.models import Marker
+from tests.faults import checks, workflows
+from tests.faults.driver import Node, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _round(world: World, node: Node, seconds: float = 0.0) -> None:
+    """A round of the reactor alone: submitted attempts stay in flight."""
+    world.pass_time(seconds)
+    node.reactor.looks_due = True
+    node.reactor.round(node.reactor.wait(0))
+
+
+def _has_work(node: Node) -> bool:
+    """Whether attempts have been submitted and not been run."""
+    return node.executor.has_work
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.9, 1.0, 1.05, 1.1, 1.5, 2.0])
+def test_step_cancelled_as_its_row_is_written_never_runs_again(seconds: float) -> None:
+    """Rows of long steps are written after a second; this time-out is about as long."""
+    with World() as world:
+        run = start(workflows.timed, "a", seconds)
+        (node,) = world.nodes
+        _round(world, node)
+        # The round that shows the step is the one in which its time-out falls due.
+        _round(world, node, max(seconds, 1.1))
+        world.bury(node)
+        world.run(run)
+    assert run.result() == "too late"
+    checks.check_log(run)
+    assert not Marker.objects.exists(), "a cancelled step was run"
+
+
+def test_step_offered_and_cancelled_in_one_round_never_runs() -> None:
+    with World() as world:
+        run = start(workflows.timed, "a", 0.3)
+        (node,) = world.nodes
+        node.executor.room = lambda kind: 0  # type: ignore[method-assign]
+        _round(world, node)
+        _round(world, node, 0.4)
+        del node.executor.room
+        world.run(run)
+    assert run.result() == "too late"
+    checks.check_log(run)
+    assert not Marker.objects.exists()
+
+
+def test_step_that_waits_for_a_slot_begins_when_a_foreign_one_frees_it() -> None:
+    """Nothing happens to the run meanwhile, nor to any other of this worker."""
+    with World() as world:
+        run = start(workflows.short, "a")
+        (node,) = world.nodes
+        room = [0]
+        node.executor.room = lambda kind: room[0]  # type: ignore[method-assign]
+        _round(world, node)
+        assert not _has_work(node)
+        room[0] = 5
+        _round(world, node, 0.05)
+        assert _has_work(node)
+        world.run(run)
+    checks.check_log(run)
+
+
+def test_step_that_waits_for_a_slot_is_offered_to_others() -> None:
+    with World(nodes=2) as world:
+        run = start(workflows.short, "a")
+        busy, free = world.nodes
+        busy.executor.room = lambda kind: 0  # type: ignore[method-assign]
+        _round(world, busy)
+        for _ in range(3):
+            _round(world, busy, 0.15)
+        assert Step.objects.filter(status="pending").count() == 2
+        world.turn(free)
+        world.run(run)
+    assert run.result() == [1, 5, 2]
+    workers = {e.data.get("worker") for e in run.history() if e.type == "step_started"}
+    assert free.id in workers
+    checks.check_log(run)
+    checks.check_effects(run, "a", [5])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_step_in_flight_beside_a_blocked_run_is_not_waited_for_in_vain(
+    when: str,
+) -> None:
+    """It ends before the run goes on elsewhere, or after; its worker lives on."""
+    workflows.misbehaves.append(True)
+    with World() as world:
+        run = start(workflows.blocked_beside_a_step, "a")
+        (node,) = world.nodes
+        _round(world, node)
+        held, node.executor._queued = node.executor._queued, []
+        slow = [a for a in held if a.step.name == "faults.slow_on_paper"]
+        node.executor._queued = [a for a in held if a not in slow]
+        ended = node.executor.run_next()
+        assert ended is not None
+        node.executor._queued += slow
+        node.reactor.report(ended)
+        _round(world, node)
+        run.refresh_from_db()
+        assert run.blocked_reason
+        workflows.misbehaves.clear()
+        if when == "before":
+            while (ended := node.executor.run_next()) is not None:
+                node.reactor.report(ended)
+            _round(world, node)
+        other = world.add_node()
+        Run.objects.update(blocked_code="other code")
+        world.pass_time(120)
+        _round(world, other)
+        world.run(run)
+    assert run.result() == ["slow", 2]
+    checks.check_log(run)
+    checks.check_effects(run, "a", [])
+
+
+def test_end_that_waits_while_the_slice_is_over_is_reported() -> None:
+    """The run's row is locked as the step ends: the end is kept for later."""
+    with World() as world:
+        run = start(workflows.timed, "a", 100)
+        (node,) = world.nodes
+        _round(world, node)
+        ended = node.executor.run_next()
+        assert ended is not None
+        owned = node.reactor.owned[run.pk]
+        owned.to_write()
+        owned.is_frozen = True
+        node.reactor.report(ended)
+        _round(world, node)
+        assert owned.held == [ended]
+        while not node.reactor.let_go():
+            pass
+        for left in node.reactor.take_ends():
+            node.report_directly(left)
+        other = world.add_node()
+        world.nodes.remove(node)
+        world.zombies.append(node)
+        world.turn(other)
+        world.run(run)
+    assert run.result() == "slow"
+    assert Marker.objects.count() == 1
+    checks.check_log(run)

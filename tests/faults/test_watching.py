@@ -1,0 +1,68 @@
+"""Who is taken for dead: only who was silent while somebody was really looking."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_workflows.store import sweep
+
+LEASE = 12.0
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(sweep, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 3.0])
+def test_silence_of_a_whole_lease_is_death(clock: Clock, gap: float) -> None:
+    watch = sweep.DeadWatch()
+    began = clock.now
+    while not (silent := watch.observe({"dead": 7, "alive": int(clock.now)}, LEASE)):
+        clock.now += gap
+        assert clock.now - began < 2 * LEASE
+    assert silent == {"dead"}
+    assert clock.now - began >= LEASE
+
+
+def test_looks_that_are_far_between_come_to_an_end_too(clock: Clock) -> None:
+    watch = sweep.DeadWatch()
+    looks = 1
+    while not watch.observe({"dead": 7}, LEASE):
+        clock.now += LEASE
+        looks += 1
+    assert looks == 5
+
+
+def test_outage_kills_nobody(clock: Clock) -> None:
+    """For longer than a lease nobody could look, nor give a sign of life."""
+    watch = sweep.DeadWatch()
+    beat = 0
+    for _ in range(5):
+        for _ in range(20):
+            beat += 1
+            assert not watch.observe({"alive": beat}, LEASE)
+            clock.now += 0.5
+        clock.now += 10 * LEASE
+        for _ in range(4):  # the worker needs a moment to find the database again
+            assert not watch.observe({"alive": beat}, LEASE)
+            clock.now += 0.5
+
+
+def test_worker_that_was_not_there_is_watched_from_the_start(clock: Clock) -> None:
+    watch = sweep.DeadWatch()
+    watch.observe({}, LEASE)
+    clock.now += 100 * LEASE
+    assert not watch.observe({"new": 0}, LEASE)

@@ -1,0 +1,294 @@
+"""Workflows whose steps leave traces, so that a test can count what really ran."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from django_workflows import (
+    RetryPolicy,
+    create_hook,
+    get_step_metadata,
+    sleep,
+    step,
+    workflow,
+)
+from django_workflows.errors import PayloadTooLargeError, StepError
+from tests.app.models import Ledger, Marker
+
+#: Whether `blocked_beside_a_step` does what blocks it, as before a fixed deploy.
+misbehaves: list[bool] = []
+#: Called in the middle of each step's body, after its effect.
+during_body: list[Callable[[str], None]] = []
+
+
+def _mark(name: str) -> None:
+    facts = get_step_metadata()
+    Marker.objects.create(name=name, value=facts.step_id, attempt=facts.attempt)
+    for call in during_body:
+        call("in body")
+
+
+@step(name="faults.plain")
+def plain(account: str, number: int) -> int:
+    """An ordinary step: its effect may be repeated after a crash."""
+    _mark(f"{account}/plain{number}")
+    return number
+
+
+@step(name="faults.on_loop")
+async def on_loop(account: str, number: int) -> int:
+    """An asynchronous step."""
+    facts = get_step_metadata()
+    await Marker.objects.acreate(
+        name=f"{account}/loop{number}", value=facts.step_id, attempt=facts.attempt
+    )
+    for call in during_body:
+        call("in body")
+    return number
+
+
+@step(
+    name="faults.flaky", retry=RetryPolicy(maximum_attempts=4, initial_interval="10s")
+)
+def flaky(account: str) -> str:
+    """Fails at its first two attempts."""
+    _mark(f"{account}/flaky")
+    if get_step_metadata().attempt < 3:
+        raise ConnectionError("not yet")
+    return "in the end"
+
+
+@step(name="faults.book", atomic=True)
+def book(account: str, amount: int) -> int:
+    """Books exactly once."""
+    Ledger.objects.create(account=account, amount=Decimal(amount))
+    for call in during_body:
+        call("in body")
+    return amount
+
+
+@step(
+    name="faults.flaky_book",
+    atomic=True,
+    retry=RetryPolicy(maximum_attempts=4, initial_interval="10s"),
+)
+def flaky_book(account: str, amount: int) -> int:
+    """Books at its second attempt; what the first one booked is rolled back."""
+    Ledger.objects.create(account=account, amount=Decimal(amount))
+    for call in during_body:
+        call("in body")
+    if get_step_metadata().attempt < 2:
+        raise ConnectionError("not yet")
+    return amount
+
+
+@workflow(name="faults.everything")
+async def everything(account: str) -> list[object]:
+    """One of each: step, retry, atomic step, gather, sleep, hook."""
+    first = await plain(account, 1)
+    retried = await flaky(account)
+    booked = await book(account, 10)
+    both = await asyncio.gather(
+        on_loop(account, 1), plain(account, 2), flaky_book(account, 20)
+    )
+    await sleep("1h")
+    with create_hook(token=f"{account}/approval") as hook:
+        approval = await hook
+    last = await plain(account, 3)
+    return [first, retried, booked, both, approval, last]
+
+
+RESULT = [1, "in the end", 10, [1, 2, 20], "approved", 3]
+#: What `everything` books, and how many steps of each kind it has.
+BOOKED = [Decimal(10), Decimal(20)]
+
+
+@workflow(name="faults.short")
+async def short(account: str) -> list[int]:
+    """Two steps beside each other, one after them."""
+    pair = await asyncio.gather(plain(account, 1), book(account, 5))
+    return [*pair, await plain(account, 2)]
+
+
+@workflow(name="faults.listener")
+async def listener(account: str, count: int) -> list[object]:
+    """Collects so many payloads."""
+    with create_hook(token=f"{account}/inbox") as hook:
+        return [await hook for _ in range(count)]
+
+
+@workflow(name="faults.disposer")
+async def disposer(account: str, count: int) -> list[object]:
+    """Disposes of its hook long before it ends."""
+    with create_hook(token=f"{account}/inbox") as hook:
+        payloads = [await hook for _ in range(count)]
+    await sleep("1h")
+    return payloads
+
+
+@workflow(name="faults.approved_steps")
+async def approved_steps(account: str) -> list[object]:
+    """Waits, works, and waits again."""
+    first = await create_hook(token=f"{account}/first")
+    done = await plain(account, 1)
+    return [first, done, await create_hook(token=f"{account}/second")]
+
+
+@workflow(name="faults.poisoned_later")
+async def poisoned_later(account: str) -> None:
+    """Has two hooks when it does what no database takes."""
+    create_hook(token=f"{account}/other")
+    await create_hook(token=f"{account}/inbox")
+    await create_hook(token="half a pair \ud800")
+
+
+@workflow(name="faults.changes_doors")
+async def changes_doors(account: str) -> list[object]:
+    """Gives one hook up and takes another one, all in one burst."""
+    with create_hook(token=f"{account}/inbox") as hook:
+        first = await hook
+    with create_hook(token=f"{account}/other") as other:
+        return [first, await other]
+
+
+@workflow(name="faults.claims")
+async def claims(account: str, tokens: list[str]) -> list[str]:
+    """Claims tokens and says which of them it did not get; holds the others."""
+    hooks = [create_hook(token=token) for token in tokens]
+    owners = [await hook.get_conflict() for hook in hooks]
+    await create_hook(token=f"{account}/end")
+    return [token for token, owner in zip(tokens, owners, strict=True) if owner]
+
+
+@workflow(name="faults.swaps")
+async def swaps(account: str, mine: str, other: str) -> bool:
+    """Gives one token up and claims another in the same burst."""
+    with create_hook(token=mine):
+        await create_hook(token=f"{account}/go")
+    return await create_hook(token=other).get_conflict() is None
+
+
+@workflow(name="faults.claims_anything")
+async def claims_anything(account: str, token: str) -> None:
+    """Claims a token that not every database takes."""
+    await plain(account, 1)
+    await create_hook(token=token).get_conflict()
+
+
+@step(name="faults.says", max_retries=0)
+def says(account: str, what: str, times: int, fails: bool) -> str:
+    """Returns a text or raises it."""
+    if fails:
+        raise ValueError(what * times)
+    return what * times
+
+
+@step(name="faults.says_atomically", atomic=True, max_retries=0)
+def says_atomically(account: str, what: str, times: int, fails: bool) -> str:
+    """Returns a text or raises it, in a transaction."""
+    Ledger.objects.create(account=account)
+    said: str = says.func(account, what, times, fails)
+    return said
+
+
+@workflow(name="faults.talks")
+async def talks(account: str, what: str, times: int, fails: bool, atomic: bool) -> str:
+    """Lets a step say something, and says it itself."""
+    call = says_atomically if atomic else says
+    try:
+        return await call(account, what, times, fails)
+    except PayloadTooLargeError:
+        return "PayloadTooLargeError"
+    except (RuntimeError, StepError) as error:
+        return type(error).__name__
+    except ValueError as error:
+        return f"ValueError: {error}"
+
+
+@workflow(name="faults.holds_on")
+async def holds_on(account: str) -> list[object]:
+    """Listens while a step is in flight."""
+    hook = create_hook(token=f"{account}/inbox")
+    done = plain(account, 1)
+    return [await hook, await done]
+
+
+@workflow(name="faults.elsewhere")
+async def elsewhere(account: str) -> int:
+    """Has its step done by other workers."""
+    return await plain.options(queue="elsewhere")(account, 1)
+
+
+@workflow(name="faults.raises")
+async def raises(account: str, what: str) -> None:
+    """Fails with a text."""
+    raise ValueError(what)
+
+
+@workflow(name="faults.cleans_up")
+async def cleans_up(account: str) -> str:
+    """Books when it is left, in whatever way."""
+    try:
+        await plain(account, 1)
+        return str(await create_hook(token=f"{account}/inbox"))
+    finally:
+        await book(account, 7)
+
+
+@step(name="faults.slow_on_paper")
+def slow_on_paper(account: str) -> str:
+    """Ends when the test says so: its executor does not run it before."""
+    _mark(f"{account}/slow")
+    return "slow"
+
+
+@workflow(name="faults.timed")
+async def timed(account: str, seconds: float) -> str:
+    """Does not wait for its step for longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await slow_on_paper(account)
+    except TimeoutError:
+        await sleep("1h")
+        return "too late"
+
+
+@workflow(name="faults.blocked_beside_a_step")
+async def blocked_beside_a_step(account: str) -> list[object]:
+    """Has a step in flight when its code does what it must not."""
+    slow = slow_on_paper(account)
+    await plain(account, 1)
+    if misbehaves:
+        time.time()
+    return [await slow, await plain(account, 2)]
+
+
+@step(
+    name="faults.shaky", retry=RetryPolicy(maximum_attempts=4, initial_interval="20ms")
+)
+def shaky(account: str) -> str:
+    """Fails at its first attempt, takes a moment at the others."""
+    _mark(f"{account}/shaky")
+    if get_step_metadata().attempt == 1:
+        raise ConnectionError("not yet")
+    time.sleep(0.005)
+    return "now"
+
+
+@workflow(name="faults.busy")
+async def busy(account: str) -> list[object]:
+    """A bit of everything, within a tenth of a second."""
+    hook = create_hook(token=f"{account}/approval")
+    first = await plain(account, 1)
+    three = await asyncio.gather(
+        book(account, 1), shaky(account), on_loop(account, 1), book(account, 2)
+    )
+    await sleep(0.02)
+    approval = await hook
+    return [first, *three, approval, await book(account, 4)]
+
+
+BUSY_RESULT = [1, 1, "now", 1, 2, "approved", 4]
