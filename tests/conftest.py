@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
+
+from tests.databases import wait_for_sessions
 
 pytest_plugins = ["django_workflows.testing.plugin"]
 
@@ -20,3 +25,14 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def sessions_end(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Wait for the server to notice what was killed: before that the test database
+    cannot be dropped."""
+    yield
+    with django_db_blocker.unblock():
+        wait_for_sessions()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from django.db import connection
 
 
 def parse(url: str) -> dict[str, Any]:
@@ -65,6 +68,27 @@ def url_of(settings: Mapping[str, Any]) -> str:
     port = f":{settings['PORT']}" if settings["PORT"] else ""
     suffix = f"?{urlencode(query)}" if query else ""
     return f"{scheme}://{login}{host}{port}/{name}{suffix}"
+
+
+def wait_for_sessions() -> None:
+    """Wait until the server has seen that the sessions of killed processes are over.
+
+    A test database with other sessions cannot be dropped.
+    """
+    if connection.vendor != "postgresql":
+        return
+    end = time.monotonic() + 20
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND backend_type = "
+                "'client backend' AND pid <> pg_backend_pid()"
+            )
+            if cursor.fetchone()[0] == 0:
+                return
+        assert time.monotonic() < end, "a session outlives its process"
+        time.sleep(0.01)
 
 
 def _sqlite(path: Path) -> dict[str, Any]:

@@ -178,11 +178,13 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
     queues = [row[0] for row in cursor.fetchall()]
     limit = MAX_RUN_CRASHES + 1
     cursor.execute(
-        "UPDATE django_workflows_run SET blocked_reason = %s, "
+        "UPDATE django_workflows_run SET blocked_reason = %s, blocked_code = COALESCE("
+        "(SELECT code FROM django_workflows_worker WHERE id = %s), ''), "
         "blocked_times = blocked_times + 1 "
         f"WHERE {OWNED} AND is_alone = %s AND suspicion + 1 >= %s",
         (
             BLOCKED_BY_CRASHES.format(crashes=MAX_RUN_CRASHES),
+            worker_id,
             worker_id,
             True,
             limit,

@@ -16,7 +16,9 @@ StartCluster = Callable[..., ClusterProcess]
 
 
 @pytest.fixture
-def start_cluster(transactional_db: None, tmp_path: Path) -> Iterator[StartCluster]:
+def start_cluster(
+    transactional_db: None, sessions_end: None, tmp_path: Path
+) -> Iterator[StartCluster]:
     """Return a function that starts a cluster on the test database."""
     with ExitStack() as stack:
 

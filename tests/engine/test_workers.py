@@ -14,6 +14,7 @@ from django_workflows import create_hook, resume_hook, sleep, start, step, workf
 from django_workflows.errors import HookNotFoundError
 from django_workflows.models import Event, Run, Step, Worker
 from django_workflows.store import control, sweep
+from django_workflows.store.workers import register
 from django_workflows.testing import WorkflowTester
 from tests.app.models import Ledger
 from tests.engine.threads import in_threads
@@ -379,3 +380,23 @@ def test_a_dead_workers_sleepers_wake_up_elsewhere(workflows: WorkflowTester) ->
         run.refresh_from_db()
         assert run.status == "completed"
         assert run.finished_at == workflows.now
+
+
+def test_a_run_that_kills_workers_is_left_alone_until_a_deploy(db: None) -> None:
+    """The worker that takes the place of the killed one must not try it again."""
+    run = start(working)
+    for crash in range(4):
+        worker_id = f"wrkr_{crash}"
+        register(connection, worker_id, ["default"], "today's code")
+        Run.objects.filter(pk=run.pk).update(owner=worker_id, is_alone=crash > 0)
+        assert sweep.declare_dead(connection, worker_id, beat=0)
+    run.refresh_from_db()
+    assert "killed 3 workers" in run.blocked_reason
+    parked_until = run.wake_at
+    register(connection, "wrkr_next", ["default"], "today's code")
+    run.refresh_from_db()
+    assert run.wake_at == parked_until
+    register(connection, "wrkr_mended", ["default"], "tomorrow's code")
+    run.refresh_from_db()
+    assert run.wake_at is not None and parked_until is not None
+    assert run.wake_at < parked_until

@@ -19,7 +19,10 @@ _SETTINGS = "--settings=tests.faults.processes.settings"
 
 @pytest.fixture
 def start_cluster(
-    transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transactional_db: None,
+    sessions_end: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[StartCluster]:
     """Return a function that starts a cluster with so many worker processes."""
     monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
