@@ -398,5 +398,6 @@ def test_a_run_that_kills_workers_is_left_alone_until_a_deploy(db: None) -> None
     assert run.wake_at == parked_until
     register(connection, "wrkr_mended", ["default"], "tomorrow's code")
     run.refresh_from_db()
-    assert run.wake_at is not None and parked_until is not None
+    assert run.wake_at is not None
+    assert parked_until is not None
     assert run.wake_at < parked_until
