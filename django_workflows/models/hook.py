@@ -22,6 +22,8 @@ class Hook(models.Model):
     #: sha256 of the token: whatever a collation holds to be equal, this is exact.
     token_hash = models.CharField(max_length=64, unique=True)
     sealed_metadata = models.BinaryField(null=True)
+    #: Held for the run by its predecessor, which continued as new.
+    is_carried = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -94,6 +94,12 @@ class Run(models.Model):
         db_constraint=False,
         db_index=False,
     )
+    #: The call in the parent's log that this run answers; empty if none waits for it.
+    parent_call = models.CharField(max_length=40, default="", db_default="", blank=True)
+    #: What becomes of this run when its parent closes: cancel, terminate or abandon.
+    parent_close_policy = models.CharField(
+        max_length=10, default="", db_default="", blank=True
+    )
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -101,6 +107,14 @@ class Run(models.Model):
     #: while it waits for something from outside only.
     wake_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)
+    #: Seconds for which the run is kept after its end; NULL keeps it for ever.
+    retention = models.FloatField(null=True, blank=True)
+    #: What the limits of runs are counted by: workflow and concurrency key.
+    limit_key = models.CharField(max_length=64, default="", db_default="", blank=True)
+    max_concurrency = models.IntegerField(null=True, blank=True)
+    rate_limit = models.CharField(max_length=40, default="", db_default="", blank=True)
+    #: Since when the run waits for its limits to let it begin; NULL once they did.
+    queued_at = models.DateTimeField(null=True, blank=True)
     #: Suspended on timers and hooks only, as of its last release.
     is_waiting = models.BooleanField(default=False)
     #: The worker that advances the run, and how often the run has changed hands.
@@ -153,6 +167,21 @@ class Run(models.Model):
                 fields=["continued_from"],
                 name="dw_run_continued_from",
                 condition=models.Q(continued_from__isnull=False),
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                name="dw_run_deadline",
+                condition=models.Q(deadline_at__isnull=False, finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["limit_key", "queued_at"],
+                name="dw_run_limited",
+                condition=~models.Q(limit_key="") & models.Q(finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="dw_run_finished",
+                condition=models.Q(finished_at__isnull=False),
             ),
             models.Index(fields=["created_at", "id"], name="dw_run_created"),
             models.Index(

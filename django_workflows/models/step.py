@@ -40,6 +40,11 @@ class Step(models.Model):
     worker = models.CharField(max_length=40, default="", blank=True)
     #: When it may be taken by a worker; NULL while it may not.
     due_at = models.DateTimeField(null=True)
+    #: What the limits of steps are counted by; empty without limits.
+    limit_key = models.CharField(max_length=64, default="", db_default="", blank=True)
+    max_concurrency = models.IntegerField(null=True)
+    #: The details of the last heartbeat, sealed: the next attempt is given them.
+    heartbeat = models.BinaryField(null=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -61,6 +66,11 @@ class Step(models.Model):
                 fields=["worker"],
                 name="dw_step_worker",
                 condition=models.Q(status="running"),
+            ),
+            models.Index(
+                fields=["limit_key"],
+                name="dw_step_limited",
+                condition=~models.Q(limit_key="") & models.Q(status="running"),
             ),
         ]
 

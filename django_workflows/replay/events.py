@@ -11,6 +11,11 @@ RUN_COMPLETED: Final = "run_completed"
 RUN_FAILED: Final = "run_failed"
 RUN_CANCELLED: Final = "run_cancelled"
 RUN_TERMINATED: Final = "run_terminated"
+RUN_TIMED_OUT: Final = "run_timed_out"
+RUN_CONTINUED: Final = "run_continued"
+RUN_PAUSED: Final = "run_paused"
+RUN_RESUMED: Final = "run_resumed"
+RUN_RETRIED: Final = "run_retried"
 CANCEL_REQUESTED: Final = "cancel_requested"
 WAKE_REQUESTED: Final = "wake_requested"
 STEP_CREATED: Final = "step_created"
@@ -24,9 +29,17 @@ HOOK_CREATED: Final = "hook_created"
 HOOK_CONFLICT: Final = "hook_conflict"
 HOOK_RECEIVED: Final = "hook_received"
 HOOK_DISPOSED: Final = "hook_disposed"
+HOOK_CARRIED: Final = "hook_carried"
 WAIT_CREATED: Final = "wait_created"
 WAIT_COMPLETED: Final = "wait_completed"
 WAIT_CANCELLED: Final = "wait_cancelled"
+CHILD_CREATED: Final = "child_created"
+CHILD_CANCEL_REQUESTED: Final = "child_cancel_requested"
+CHILD_COMPLETED: Final = "child_completed"
+CHILD_FAILED: Final = "child_failed"
+CHILD_CANCELLED: Final = "child_cancelled"
+PATCH_RECORDED: Final = "patch_recorded"
+ATTRIBUTES_SET: Final = "attributes_set"
 
 #: What a workflow function's code causes: recorded after the event that led to it.
 COMMANDS: Final = frozenset(
@@ -38,9 +51,14 @@ COMMANDS: Final = frozenset(
         HOOK_CREATED,
         HOOK_CONFLICT,
         HOOK_DISPOSED,
+        CHILD_CREATED,
+        CHILD_CANCEL_REQUESTED,
+        PATCH_RECORDED,
+        ATTRIBUTES_SET,
         RUN_COMPLETED,
         RUN_FAILED,
         RUN_CANCELLED,
+        RUN_CONTINUED,
     }
 )
 #: What is delivered to the workflow function, each in a burst of its own.
@@ -53,10 +71,22 @@ INPUTS: Final = frozenset(
         STEP_FAILED,
         HOOK_RECEIVED,
         WAIT_COMPLETED,
+        CHILD_COMPLETED,
+        CHILD_FAILED,
+        CHILD_CANCELLED,
     }
 )
 #: The entries that end a run.
-TERMINAL: Final = frozenset({RUN_COMPLETED, RUN_FAILED, RUN_CANCELLED, RUN_TERMINATED})
+TERMINAL: Final = frozenset(
+    {
+        RUN_COMPLETED,
+        RUN_FAILED,
+        RUN_CANCELLED,
+        RUN_TERMINATED,
+        RUN_TIMED_OUT,
+        RUN_CONTINUED,
+    }
+)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 

@@ -24,8 +24,8 @@ from django_workflows.replay.definitions import Workflow, install_launcher, regi
 from django_workflows.replay.options import StartOptions, check_name
 from django_workflows.store import hooks
 from django_workflows.store.attributes import plain_attributes
-from django_workflows.store.database import alias, connection, to_us
-from django_workflows.store.starting import NewRun, insert_runs, key_hash
+from django_workflows.store.database import alias, connection, to_datetime, to_us
+from django_workflows.store.starting import NewRun, deadline_of, insert_runs, key_hash
 
 Target = Workflow[..., Any] | str
 
@@ -137,6 +137,7 @@ def _new_run(
         delay=delay,
         start_us=start_us,
         timeout=options.timeout,
+        retention=options.retention,
     )
 
 
@@ -204,9 +205,8 @@ def _give_up_key(holder: Run, policy: str) -> None:
 
 def _instance(new: NewRun, created_us: int) -> Run:
     """The inserted row as a model instance, without reading it back."""
-    from django_workflows.store.database import to_datetime
-
     start_us = new.start_us or created_us + round(new.delay * 1_000_000)
+    deadline_us = deadline_of(new, start_us)
     run = Run(
         id=new.id,
         workflow=new.workflow,
@@ -219,11 +219,16 @@ def _instance(new: NewRun, created_us: int) -> Run:
         parent_id=new.parent_id,
         root_id=new.root_id,
         continued_from_id=new.continued_from_id,
+        parent_call=new.parent_call,
+        parent_close_policy=new.parent_close_policy,
         created_at=to_datetime(created_us),
-        wake_at=to_datetime(start_us),
-        deadline_at=None
-        if new.timeout is None
-        else to_datetime(start_us + round(new.timeout * 1e6)),
+        wake_at=None if new.limit_key else to_datetime(start_us),
+        queued_at=to_datetime(start_us) if new.limit_key else None,
+        deadline_at=None if deadline_us is None else to_datetime(deadline_us),
+        retention=new.retention,
+        limit_key=new.limit_key,
+        max_concurrency=new.max_concurrency,
+        rate_limit=new.rate_limit,
         last_seq=1,
         seed=new.seed,
     )

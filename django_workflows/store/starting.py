@@ -20,6 +20,7 @@ from django_workflows.store.database import (
     is_postgresql,
     moment,
     now_sql,
+    to_datetime,
     to_us,
 )
 from django_workflows.store.notify import DUE, notify, publish
@@ -33,6 +34,7 @@ class NewRun:
     id: str
     workflow: str
     version: str
+    #: The arguments, sealed.
     input: bytes
     key: str | None = None
     queue: str = "default"
@@ -41,9 +43,18 @@ class NewRun:
     delay: float = 0.0
     start_us: int | None = None
     timeout: float | None = None
+    #: A deadline that holds whatever the time-out says: that of the parent.
+    deadline_us: int | None = None
     parent_id: str | None = None
     root_id: str | None = None
     continued_from_id: str | None = None
+    parent_call: str = ""
+    parent_close_policy: str = ""
+    retention: float | None = None
+    #: With a limit the run is queued: it begins when its limits let it.
+    limit_key: str = ""
+    max_concurrency: int | None = None
+    rate_limit: str = ""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
 
@@ -65,65 +76,48 @@ def insert_runs(
     return despite_deadlocks(database, lambda: _insert_rows(database, runs))
 
 
-_POSTGRESQL = f"""
-WITH n AS (
-    SELECT * FROM json_to_recordset(%s) AS n(
-        id text, workflow text, version text, key text, key_held text, queue text,
-        priority int, attributes jsonb, delay float8, start_at timestamptz,
-        timeout float8, parent_id text, root_id text, continued_from_id text,
-        seed text, input text)
-), c AS (SELECT {{now}} AS now),
-r AS (
-    INSERT INTO django_workflows_run (
-        id, workflow, version, status, start_key, key_held, queue, priority, attributes,
-        parent_id, root_id, continued_from_id, created_at, wake_at, deadline_at,
-        is_waiting, owner, fence, last_seq, epoch, attempt, seed,
-        blocked_reason, blocked_code, blocked_times, suspicion, is_alone)
-    SELECT id, workflow, version, 'pending', key, key_held, queue, priority, attributes,
-        parent_id, root_id, continued_from_id, c.now,
-        COALESCE(start_at, c.now + delay * interval '1 second'),
-        COALESCE(start_at, c.now + delay * interval '1 second')
-            + timeout * interval '1 second',
-        false, '', 0, 1, 0, 1, decode(seed, 'hex'), '', '', 0, 0, false
-    FROM n, c ORDER BY key_held
-    ON CONFLICT DO NOTHING
-    RETURNING id, queue, created_at
-), e AS (
-    INSERT INTO django_workflows_event
-        (run_id, seq, type, correlation_id, detail, payload, created_at)
-    SELECT r.id, 1, '{RUN_CREATED}', '', '', decode(n.input, 'base64'), r.created_at
-    FROM r JOIN n ON n.id = r.id
-), w AS (
-    SELECT pg_notify('{DUE}', queue) FROM (SELECT DISTINCT queue FROM r) AS q
-)
-SELECT r.id, r.created_at, (SELECT count(*) FROM w) FROM r
-"""
+#: Columns that say what is to be run, in the types of PostgreSQL. `start_at` and the
+#: two after it are no columns themselves: the times of the run follow from them.
+_GIVEN = {
+    "id": "text",
+    "workflow": "text",
+    "version": "text",
+    "start_key": "text",
+    "key_held": "text",
+    "queue": "text",
+    "priority": "int",
+    "attributes": "jsonb",
+    "parent_id": "text",
+    "root_id": "text",
+    "continued_from_id": "text",
+    "parent_call": "text",
+    "parent_close_policy": "text",
+    "retention": "float8",
+    "limit_key": "text",
+    "max_concurrency": "int",
+    "rate_limit": "text",
+}
+#: Columns that are the same in every new run.
+_FRESH: dict[str, Any] = {
+    "status": "pending",
+    "is_waiting": False,
+    "owner": "",
+    "fence": 0,
+    "last_seq": 1,
+    "epoch": 0,
+    "attempt": 1,
+    "blocked_reason": "",
+    "blocked_code": "",
+    "blocked_times": 0,
+    "suspicion": 0,
+    "is_alone": False,
+}
+_TIMES = ("created_at", "wake_at", "queued_at", "deadline_at")
+_COLUMNS = ", ".join((*_GIVEN, "seed", *_TIMES, *_FRESH))
 
 
-# One run alone, as most are started: reading JSON takes longer to plan than to do.
-_POSTGRESQL_ONE = f"""
-WITH r AS (
-    INSERT INTO django_workflows_run (
-        id, workflow, version, status, start_key, key_held, queue, priority, attributes,
-        parent_id, root_id, continued_from_id, seed, created_at, wake_at, deadline_at,
-        is_waiting, owner, fence, last_seq, epoch, attempt,
-        blocked_reason, blocked_code, blocked_times, suspicion, is_alone)
-    VALUES (%s, %s, %s, 'pending', %s, %s, %s, %s, %s, %s, %s, %s, %s, {{now}},
-        COALESCE(%s, {{now}} + %s * interval '1 second'),
-        COALESCE(%s, {{now}} + %s * interval '1 second') + %s * interval '1 second',
-        false, '', 0, 1, 0, 1, '', '', 0, 0, false)
-    ON CONFLICT DO NOTHING RETURNING id, queue, created_at
-), e AS (
-    INSERT INTO django_workflows_event
-        (run_id, seq, type, correlation_id, detail, payload, created_at)
-    SELECT id, 1, '{RUN_CREATED}', '', '', %s, created_at FROM r
-)
-SELECT id, created_at, pg_notify('{DUE}', queue) FROM r
-"""
-
-
-def _one_row(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]:
-    start_at = moment(database, run.start_us)
+def _given(run: NewRun) -> tuple[Any, ...]:
+    """The values of `_GIVEN`, in its order."""
     return (
         run.id,
         run.workflow,
@@ -136,14 +130,67 @@ def _one_row(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]:
         run.parent_id,
         run.root_id,
         run.continued_from_id,
-        run.seed,
-        start_at,
-        run.delay,
-        start_at,
-        run.delay,
-        run.timeout,
-        run.input,
+        run.parent_call,
+        run.parent_close_policy,
+        run.retention,
+        run.limit_key,
+        run.max_concurrency,
+        run.rate_limit,
     )
+
+
+def _constants() -> str:
+    return ", ".join(
+        f"'{value}'" if isinstance(value, str) else str(value).lower()
+        for value in _FRESH.values()
+    )
+
+
+def _insert_from(source: str) -> str:
+    """The statement that inserts runs and their first events from rows of `source`,
+    which has the columns of `_GIVEN` and `seed, input, start_at, delay, timeout, cap`.
+    """
+    return f"""
+    WITH n AS ({source}), c AS (
+        SELECT n.*, {{now}} AS now,
+            COALESCE(start_at, {{now}} + delay * interval '1 second') AS due
+        FROM n
+    ), r AS (
+        INSERT INTO django_workflows_run ({_COLUMNS})
+        SELECT {", ".join(_GIVEN)}, seed, now,
+            CASE WHEN limit_key = '' THEN due END,
+            CASE WHEN limit_key <> '' THEN due END,
+            LEAST(due + timeout * interval '1 second', cap),
+            {_constants()}
+        FROM c ORDER BY key_held
+        ON CONFLICT DO NOTHING
+        RETURNING id, queue, created_at
+    ), e AS (
+        INSERT INTO django_workflows_event
+            (run_id, seq, type, correlation_id, detail, payload, created_at)
+        SELECT r.id, 1, '{RUN_CREATED}', '', '', n.input, r.created_at
+        FROM r JOIN n ON n.id = r.id
+    ), w AS (
+        SELECT pg_notify('{DUE}', queue) FROM (SELECT DISTINCT queue FROM r) AS q
+    )
+    SELECT r.id, r.created_at, (SELECT count(*) FROM w) FROM r
+    """
+
+
+_FIELDS = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
+_POSTGRESQL = _insert_from(f"""
+    SELECT {", ".join(_GIVEN)}, decode(seed, 'hex') AS seed,
+        decode(input, 'base64') AS input, start_at, delay, timeout, cap
+    FROM json_to_recordset(%s) AS j({_FIELDS}, seed text, input text,
+        start_at timestamptz, delay float8, timeout float8, cap timestamptz)
+""")
+# One run alone, as most are started: reading JSON takes longer to plan than to do.
+_POSTGRESQL_ONE = _insert_from(
+    "SELECT "
+    + ", ".join(f"%s::{kind} AS {name}" for name, kind in _GIVEN.items())
+    + ", %s::bytea AS seed, %s::bytea AS input, %s::timestamptz AS start_at, "
+    "%s::float8 AS delay, %s::float8 AS timeout, %s::timestamptz AS cap"
+)
 
 
 def _insert_postgresql(
@@ -153,9 +200,9 @@ def _insert_postgresql(
     with database.cursor() as cursor:
         if len(runs) == 1:
             statement = _POSTGRESQL_ONE.format(now=now)
-            cursor.execute(statement, _one_row(database, runs[0]))
+            cursor.execute(statement, _given_values(database, runs[0]))
         else:
-            cursor.execute(_POSTGRESQL.format(now=now), (_rows_json(database, runs),))
+            cursor.execute(_POSTGRESQL.format(now=now), (_rows_json(runs),))
         found = cursor.fetchall()
     # The statement has notified PostgreSQL's listeners itself.
     queues = {run.queue for run in runs}
@@ -166,41 +213,43 @@ def _insert_postgresql(
     return {run_id: to_us(created_at) for run_id, created_at, _ in found}
 
 
-def _rows_json(database: BaseDatabaseWrapper, runs: Sequence[NewRun]) -> str:
+def _given_values(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]:
+    return (
+        *_given(run),
+        run.seed,
+        run.input,
+        moment(database, run.start_us),
+        run.delay,
+        run.timeout,
+        moment(database, run.deadline_us),
+    )
+
+
+def _rows_json(runs: Sequence[NewRun]) -> str:
     return json.dumps(
         [
-            {
-                "id": run.id,
-                "workflow": run.workflow,
-                "version": run.version,
-                "key": run.key,
-                "key_held": None if run.key is None else key_hash(run.key),
-                "queue": run.queue,
-                "priority": run.priority,
+            dict(zip(_GIVEN, _given(run), strict=True))
+            | {
                 "attributes": run.attributes,
-                "delay": run.delay,
-                "start_at": run.start_us and moment(database, run.start_us).isoformat(),
-                "timeout": run.timeout,
-                "parent_id": run.parent_id,
-                "root_id": run.root_id,
-                "continued_from_id": run.continued_from_id,
                 "seed": run.seed.hex(),
                 "input": b64encode(run.input).decode(),
+                "start_at": _iso(run.start_us),
+                "delay": run.delay,
+                "timeout": run.timeout,
+                "cap": _iso(run.deadline_us),
             }
             for run in runs
         ]
     )
 
 
-_COLUMNS = (
-    "id, workflow, version, status, start_key, key_held, queue, priority, attributes, "
-    "parent_id, root_id, continued_from_id, created_at, wake_at, deadline_at, "
-    "is_waiting, owner, fence, last_seq, epoch, attempt, seed, "
-    "blocked_reason, blocked_code, blocked_times, suspicion, is_alone"
-)
+def _iso(us: int | None) -> str | None:
+    return None if us is None else to_datetime(us).isoformat()
+
+
 _INSERT_RUN = (
-    f"INSERT INTO django_workflows_run ({_COLUMNS}) VALUES (%s, %s, %s, 'pending', %s, "
-    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '', 0, 1, 0, 1, %s, '', '', 0, 0, %s)"
+    f"INSERT INTO django_workflows_run ({_COLUMNS}) VALUES "
+    f"({', '.join(['%s'] * len(_COLUMNS.split(', ')))})"
 )
 _INSERT_EVENT = (
     "INSERT INTO django_workflows_event "
@@ -244,23 +293,21 @@ def _run_row(
     database: BaseDatabaseWrapper, run: NewRun, created_us: int
 ) -> tuple[Any, ...]:
     start_us = run.start_us or created_us + round(run.delay * 1_000_000)
-    deadline_us = None if run.timeout is None else start_us + round(run.timeout * 1e6)
+    start = moment(database, start_us)
     return (
-        run.id,
-        run.workflow,
-        run.version,
-        run.key,
-        None if run.key is None else key_hash(run.key),
-        run.queue,
-        run.priority,
-        json.dumps(run.attributes),
-        run.parent_id,
-        run.root_id,
-        run.continued_from_id,
-        moment(database, created_us),
-        moment(database, start_us),
-        moment(database, deadline_us),
-        False,
+        *_given(run),
         run.seed,
-        False,
+        moment(database, created_us),
+        None if run.limit_key else start,
+        start if run.limit_key else None,
+        moment(database, deadline_of(run, start_us)),
+        *_FRESH.values(),
     )
+
+
+def deadline_of(run: NewRun, start_us: int) -> int | None:
+    """When a run that may begin at `start_us` has to have ended: the earlier of what
+    its time-out says and of its parent's deadline."""
+    deadlines = [] if run.timeout is None else [start_us + round(run.timeout * 1e6)]
+    deadlines += [] if run.deadline_us is None else [run.deadline_us]
+    return min(deadlines, default=None)
