@@ -15,9 +15,9 @@ from django_workflows.errors import (
 )
 from django_workflows.models import Run, Step, Worker
 from django_workflows.replay.definitions import Step as StepDefinition
-from django_workflows.replay.definitions import Workflow, registry
-from django_workflows.replay.execution import Execution, RunBlocked, RunInfo
-from django_workflows.store import due, history, sweep, workers
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.execution import RunBlocked
+from django_workflows.store import due, sweep, workers
 from django_workflows.store.database import (
     alias,
     connection,
@@ -26,6 +26,7 @@ from django_workflows.store.database import (
     to_datetime,
 )
 from django_workflows.store.launching import start
+from django_workflows.store.replays import replay_log, stored_log
 from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker.code import code_digest
 from django_workflows.worker.reactor import Reactor
@@ -205,30 +206,11 @@ class WorkflowTester:
 
         Raises NonDeterminismError, or whatever else keeps the run from going on.
         """
-        rows = history.read_logs(connection(), [run.pk])[run.pk]
-        events = [history.to_log_event(row) for row in rows if row[1] is not None]
         fresh = Run.objects.using(alias()).get(pk=run.pk)
-        execution = Execution(
-            registry.workflow(fresh.workflow, fresh.version),
-            RunInfo(
-                run_id=fresh.pk,
-                workflow_name=fresh.workflow,
-                version=fresh.version,
-                key=fresh.key,
-                queue=fresh.queue,
-                priority=fresh.priority,
-                attributes=fresh.attributes,
-                seed=bytes(fresh.seed),
-                attempt=fresh.attempt,
-                epoch=fresh.epoch,
-            ),
-        )
         try:
-            execution.replay(events)
+            replay_log(fresh, stored_log(fresh))
         except RunBlocked as blocked:
             raise blocked.error from None
-        finally:
-            execution.close()
 
     def _begin_worker(self) -> None:
         worker_id = new_id("wrkr")

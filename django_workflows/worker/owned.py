@@ -6,16 +6,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from django_workflows.conf import conf
 from django_workflows.core import failures
 from django_workflows.replay import events as log
 from django_workflows.replay.api import workflow_facts
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
-from django_workflows.replay.execution import Execution, RunInfo
+from django_workflows.replay.execution import Execution
 from django_workflows.replay.operations import StepCall
 from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.history import to_log_event
+from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
 from django_workflows.worker.attempt import Attempt, Ended, Verdict
 
@@ -44,22 +44,7 @@ class OwnedRun:
         self.stored_seq = claimed.last_seq
         self.started_us = claimed.started_us
         self.blocked_times = claimed.blocked_times
-        self.execution = Execution(
-            workflow,
-            RunInfo(
-                run_id=claimed.id,
-                workflow_name=claimed.workflow,
-                version=claimed.version,
-                key=claimed.key,
-                queue=claimed.queue,
-                priority=claimed.priority,
-                attributes=claimed.attributes,
-                seed=claimed.seed,
-                base_url=conf.BASE_URL.rstrip("/"),
-                attempt=claimed.attempt,
-                epoch=claimed.epoch,
-            ),
-        )
+        self.execution = Execution(workflow, run_info(claimed))
         #: Events to deliver, oldest first; those with a row came from the inbox.
         self.pending: deque[LogEvent] = deque()
         #: Inbox rows taken in so far, which a second look must not take again.

@@ -8,10 +8,8 @@ from typing import Any
 
 from django_workflows.models import Event, Run
 from django_workflows.replay import events as log
-from django_workflows.replay.definitions import registry
-from django_workflows.replay.execution import Execution, RunBlocked, RunInfo
-from django_workflows.store import history
-from django_workflows.store.database import connection
+from django_workflows.replay.execution import RunBlocked
+from django_workflows.store.replays import replay_log, stored_log
 from tests.app.models import Ledger, Marker
 
 
@@ -90,8 +88,7 @@ def shape(run: Run) -> Counter[tuple[str, str]]:
 
 def check_replays(run: Run) -> None:
     """Every prefix of the log that a worker may have found leads to the same."""
-    rows = history.read_logs(connection(), [run.pk])[run.pk]
-    events = [history.to_log_event(row) for row in rows if row[1] is not None]
+    events = stored_log(run)
     for length in range(2, len(events) + 1):
         following = events[length] if length < len(events) else None
         if following is None or not (
@@ -102,23 +99,7 @@ def check_replays(run: Run) -> None:
 
 def replay(run: Run, length: int | None = None) -> None:
     """Replay the first events of a run. Raises what keeps it from going on."""
-    rows = history.read_logs(connection(), [run.pk])[run.pk]
-    events = [history.to_log_event(row) for row in rows if row[1] is not None]
-    execution = Execution(
-        registry.workflow(run.workflow, run.version),
-        RunInfo(
-            run_id=run.pk,
-            workflow_name=run.workflow,
-            version=run.version,
-            key=run.key,
-            queue=run.queue,
-            attributes=run.attributes,
-            seed=bytes(run.seed),
-        ),
-    )
     try:
-        execution.replay(events[:length])
+        replay_log(run, stored_log(run)[:length])
     except RunBlocked as blocked:
         raise AssertionError(f"replay of {length} events: {blocked.error}") from None
-    finally:
-        execution.close()
