@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Max, Q
+from django.db.models.functions import Coalesce
 
 from django_workflows.models import Event, Run
-from django_workflows.replay.events import CANCEL_REQUESTED, RUN_CANCELLED
-from django_workflows.store.control.ending import append_end, current_time, require_open
+from django_workflows.replay.events import (
+    CANCEL_REQUESTED,
+    RUN_CANCELLED,
+    RUN_RESUMED,
+    RUN_RETRIED,
+)
+from django_workflows.store.control.ending import (
+    end_run,
+    lock_run,
+    not_found,
+    require_open,
+)
 from django_workflows.store.database import alias, connection
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.notify import DUE, notify
@@ -22,37 +33,45 @@ def cancel(run: Run, reason: str = "") -> None:
         run.refresh_from_db(using=alias())
         if run.status == Run.Status.CANCELLED:
             return
-        require_open(run, "cancelled")
-        if _cancel_unbegun(run, reason) or _is_cancelling(run):
+        require_open(run.pk, run.status, "cancelled")
+        if _cancel_unbegun(run, reason):
             return
-        insert_inbox(
-            database, run.pk, CANCEL_REQUESTED, detail=json.dumps({"reason": reason})
-        )
+        if not _is_cancelling(run):
+            detail = json.dumps({"reason": reason})
+            insert_inbox(database, run.pk, CANCEL_REQUESTED, detail=detail)
+        elif run.status == Run.Status.PAUSED:
+            insert_inbox(database, run.pk, RUN_RESUMED)
+        else:
+            return
         notify(database, DUE, [run.queue])
 
 
 def _is_cancelling(run: Run) -> bool:
     """Whether the run has been asked already: a second request must not cut off the
-    clean-up that the first one began."""
+    clean-up that the first one began. What came before a retry in place is void."""
     events = Event.objects.using(alias()).filter(run_id=run.pk)
-    return events.filter(type=CANCEL_REQUESTED).exists()
+    retried = events.filter(type=RUN_RETRIED).aggregate(
+        seq=Coalesce(Max("seq"), 0),
+    )["seq"]
+    return events.filter(
+        Q(seq=None) | Q(seq__gt=retried), type=CANCEL_REQUESTED
+    ).exists()
 
 
 def _cancel_unbegun(run: Run, reason: str) -> bool:
     """A run that never began, and that nobody owns, is cancelled here and now."""
-    changed = (
-        Run.objects.using(alias())
-        .filter(pk=run.pk, last_seq=1, owner="")
-        .update(
-            status=Run.Status.CANCELLED,
-            finished_at=current_time(),
-            wake_at=None,
-            fence=F("fence") + 1,
-            last_seq=F("last_seq") + 1,
-        )
-    )
-    if not changed:
+    if run.started_at is not None or run.owner:
         return False
+    database = connection()
+    row = lock_run(database, run.pk, "status, last_seq, owner, started_at")
+    if row is None:
+        raise not_found(run.pk)
+    status, last_seq, owner, started_at = row
+    if status == Run.Status.CANCELLED:
+        return True
+    require_open(run.pk, status, "cancelled")
+    if started_at is not None or owner:
+        return False
+    end_run(database, run.pk, last_seq, RUN_CANCELLED, {"reason": reason})
     run.refresh_from_db(using=alias())
-    append_end(run, RUN_CANCELLED, reason)
     return True
