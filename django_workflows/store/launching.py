@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from django_workflows.core import serialization
-from django_workflows.core.durations import resolve, to_seconds
 from django_workflows.core.ids import new_id
 from django_workflows.core.payloads import seal
 from django_workflows.errors import (
     DuplicateRunError,
     InvalidRunStateError,
-    WorkflowNotRegisteredError,
     WorkflowRunNotFoundError,
 )
 from django_workflows.models import Run
-from django_workflows.replay.definitions import Workflow, install_launcher, registry
-from django_workflows.replay.options import StartOptions, check_name
+from django_workflows.replay.definitions import Workflow, install_launcher
+from django_workflows.replay.starts import Start, find_workflow, prepare
 from django_workflows.store import hooks
-from django_workflows.store.attributes import plain_attributes
-from django_workflows.store.database import alias, connection, to_datetime, to_us
+from django_workflows.store.database import alias, connection, to_datetime
 from django_workflows.store.starting import NewRun, deadline_of, insert_runs, key_hash
 
 Target = Workflow[..., Any] | str
@@ -37,7 +32,7 @@ def start(workflow: Target, /, *args: Any, **kwargs: Any) -> Run:
     that don't fit its signature, SerializationError for arguments that cannot be
     stored and DuplicateRunError under ``on_conflict="reject"``. Nothing is stored then.
     """
-    definition = _definition(workflow)
+    definition = find_workflow(workflow, "start()")
     new = _new_run(definition, args, kwargs)
     created = insert_runs(connection(), [new])
     if new.id not in created:
@@ -58,7 +53,7 @@ def start_many(
     """
     from django.db import transaction
 
-    definition = _definition(workflow)
+    definition = find_workflow(workflow, "start()")
     new = [
         _new_run(definition, (), dict(given))
         if isinstance(given, Mapping)
@@ -105,61 +100,29 @@ async def aget_run(run_id: str) -> Run:
     return await sync_to_async(get_run)(run_id)
 
 
-def _definition(workflow: Target) -> Workflow[..., Any]:
-    if isinstance(workflow, str):
-        workflow = registry.workflow(workflow)
-    if not isinstance(workflow, Workflow):
-        raise WorkflowNotRegisteredError(
-            f"start() received {workflow!r}, which is no workflow: "
-            "decorate the function with @workflow"
-        )
-    workflow.require_async()
-    return workflow
-
-
 def _new_run(
     workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> NewRun:
-    workflow.signature.bind(*args, **kwargs)
-    options = workflow.settings
-    delay, start_us = _beginning(options)
-    check_name("queue", options.queue, 100)
-    _check_priority(options.priority)
+    return to_store(prepare(workflow, args, kwargs, timezone.now()), new_id("wrun"))
+
+
+def to_store(started: Start, run_id: str) -> NewRun:
+    """A checked start as a run to insert. Raises what sealing its input raises."""
+    options = started.options
     return NewRun(
-        id=new_id("wrun"),
-        workflow=workflow.name,
-        version=workflow.version,
-        input=seal(serialization.dumps_call(args, kwargs)),
+        id=run_id,
+        workflow=started.workflow.name,
+        version=started.workflow.version,
+        input=seal(started.input),
         key=options.key,
         queue=options.queue,
         priority=options.priority,
-        attributes=plain_attributes(options.attributes),
-        delay=delay,
-        start_us=start_us,
+        attributes=started.attributes,
+        delay=started.delay,
+        start_us=started.start_us,
         timeout=options.timeout,
         retention=options.retention,
     )
-
-
-def _check_priority(priority: Any) -> None:
-    if type(priority) is not int or not -(2**31) <= priority < 2**31:
-        raise ValueError(f"priority must be an int of 32 bits, not {priority!r}")
-
-
-def _beginning(options: StartOptions) -> tuple[float, int | None]:
-    """When to start: a delay in seconds, and a point in time that takes its place.
-
-    Raises ValueError for nonsense, and for what lies beyond the calendar, also if it
-    is the deadline that does.
-    """
-    delay = 0 if options.delay is None else options.delay
-    start = resolve(delay, timezone.now())
-    if options.timeout is not None:
-        resolve(options.timeout, start)
-    if isinstance(delay, datetime):
-        return 0.0, to_us(start)
-    # The database counts by its own clock.
-    return to_seconds(delay), None
 
 
 def _resolve_conflict(workflow: Workflow[..., Any], new: NewRun) -> Run:
