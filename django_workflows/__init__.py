@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ChildWorkflowError,
         DuplicateRunError,
         FatalError,
+        HistoryLimitError,
         HookConflictError,
         HookDisposedError,
         HookNotFoundError,
@@ -73,8 +74,8 @@ if TYPE_CHECKING:
     from django_workflows.worker.q2.settings import q_cluster
 
 _ERRORS = (
-    "ChildWorkflowError DuplicateRunError FatalError HookConflictError "
-    "HookDisposedError HookNotFoundError InvalidDefinitionError "
+    "ChildWorkflowError DuplicateRunError FatalError HistoryLimitError "
+    "HookConflictError HookDisposedError HookNotFoundError InvalidDefinitionError "
     "InvalidRunStateError ModelGoneError NonDeterminismError PayloadTooLargeError "
     "RetryableError SerializationError StepCancelledError StepCrashedError "
     "StepError StepFailedError StepTimeoutError UnknownCodeError WorkflowError "
@@ -104,6 +105,7 @@ __all__ = [
     "ChildWorkflowError",
     "DuplicateRunError",
     "FatalError",
+    "HistoryLimitError",
     "Hook",
     "HookConflictError",
     "HookDisposedError",

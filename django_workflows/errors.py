@@ -13,6 +13,7 @@
     │   └── PayloadTooLargeError
     ├── UnknownCodeError
     ├── ModelGoneError
+    ├── HistoryLimitError
     ├── NonDeterminismError
     ├── WorkflowGuardError
     ├── WorkflowNotRegisteredError
@@ -176,6 +177,12 @@ class ModelGoneError(WorkflowError):
     """A model instance that was passed on has been deleted in the meantime."""
 
     code = "model_gone"
+
+
+class HistoryLimitError(WorkflowError):
+    """The run failed because its log has grown to ``HISTORY_LIMIT`` events."""
+
+    code = "history_limit"
 
 
 class NonDeterminismError(WorkflowError):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from django_workflows.conf import conf
 from django_workflows.core import failures
 from django_workflows.replay import events as log
 from django_workflows.replay.api import workflow_facts
@@ -18,6 +19,7 @@ from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
 from django_workflows.worker.attempt import Attempt, Ended, Verdict
+from django_workflows.worker.growth import outgrown
 
 _STEP_ENDS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_RETRYING)
 _STATUS = {
@@ -124,6 +126,9 @@ class OwnedRun:
                 break
             event = LogEvent(log.WAIT_COMPLETED, timer.id)
             self._deliver(event, max(now_us, timer.due_us))
+        if self.last_seq >= conf.HISTORY_LIMIT and not self.ended:
+            error = outgrown(self.id, self.last_seq)
+            self._store([self._failure(error, now_us)])
 
     def _begin(self, now_us: int) -> None:
         info = self.execution.info
@@ -323,12 +328,8 @@ class OwnedRun:
 
     def fail(self, error: Exception, now_us: int) -> None:
         """The database refuses a value of this run: it fails, alone and clearly."""
-        end = LogEvent(
-            log.RUN_FAILED,
-            time=max(now_us, self._last_us),
-            payload=failures.capture(error),
-            seq=self.stored_seq + 1,
-        )
+        end = self._failure(error, now_us)
+        end.seq = self.stored_seq + 1
         self.write = RunWrite(self.id, self.fence, "failed", end.seq or 0, [end])
         self.write.finished_us = end.time
         self.write.has_hooks = True
@@ -339,6 +340,15 @@ class OwnedRun:
         self.ready.clear()
         self.claims.clear()
         self.ended = self.is_failing = self.is_frozen = True
+
+    def _failure(self, error: Exception, now_us: int) -> LogEvent:
+        """An end that the run's code has nothing to do with."""
+        return LogEvent(
+            log.RUN_FAILED,
+            time=max(now_us, self._last_us),
+            detail={"by": "engine"},
+            payload=failures.capture(error),
+        )
 
     # -- what is next -----------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from django_workflows.worker.attempt import (
 )
 from django_workflows.worker.clock import Clock
 from django_workflows.worker.commits import Committer
+from django_workflows.worker.growth import warn_of_growth
 from django_workflows.worker.loading import CLAIM_BATCH, Blocked, Loader
 from django_workflows.worker.owned import OwnedRun
 
@@ -456,6 +457,8 @@ class Reactor:
         assert write is not None, "only runs with something to store are stored"
         run.is_frozen = run.is_marked = False
         run.is_suspect = run.is_suspect and not write.trusted
+        if run.stored_seq < conf.HISTORY_WARNING <= write.last_seq:
+            warn_of_growth(run.id, run.workflow.name, write.last_seq)
         run.last_seq = run.stored_seq = write.last_seq
         numbered = {event.row_id for event in write.events if event.row_id is not None}
         if run.pending and numbered:
