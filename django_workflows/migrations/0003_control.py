@@ -65,6 +65,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='run',
+            name='timeout',
+            field=models.FloatField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='run',
             name='parent_call',
             field=models.CharField(blank=True, db_default='', default='', max_length=40),
         ),

@@ -106,6 +106,8 @@ class Run(models.Model):
     #: When the run is due by itself; NULL while it is owned, paused or closed, and
     #: while it waits for something from outside only.
     wake_at = models.DateTimeField(null=True, blank=True)
+    #: Seconds that each run of a chain may take; NULL allows any time.
+    timeout = models.FloatField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)
     #: Seconds for which the run is kept after its end; NULL keeps it for ever.
     retention = models.FloatField(null=True, blank=True)

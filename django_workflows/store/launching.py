@@ -188,6 +188,7 @@ def _instance(new: NewRun, created_us: int) -> Run:
         wake_at=None if new.limit_key else to_datetime(start_us),
         queued_at=to_datetime(start_us) if new.limit_key else None,
         deadline_at=None if deadline_us is None else to_datetime(deadline_us),
+        timeout=new.timeout,
         retention=new.retention,
         limit_key=new.limit_key,
         max_concurrency=new.max_concurrency,

@@ -92,6 +92,7 @@ _GIVEN = {
     "continued_from_id": "text",
     "parent_call": "text",
     "parent_close_policy": "text",
+    "timeout": "float8",
     "retention": "float8",
     "limit_key": "text",
     "max_concurrency": "int",
@@ -132,6 +133,7 @@ def _given(run: NewRun) -> tuple[Any, ...]:
         run.continued_from_id,
         run.parent_call,
         run.parent_close_policy,
+        run.timeout,
         run.retention,
         run.limit_key,
         run.max_concurrency,
@@ -148,7 +150,7 @@ def _constants() -> str:
 
 def _insert_from(source: str) -> str:
     """The statement that inserts runs and their first events from rows of `source`,
-    which has the columns of `_GIVEN` and `seed, input, start_at, delay, timeout, cap`.
+    which has the columns of `_GIVEN` and `seed, input, start_at, delay, cap`.
     """
     return f"""
     WITH n AS ({source}), c AS (
@@ -180,16 +182,16 @@ def _insert_from(source: str) -> str:
 _FIELDS = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
 _POSTGRESQL = _insert_from(f"""
     SELECT {", ".join(_GIVEN)}, decode(seed, 'hex') AS seed,
-        decode(input, 'base64') AS input, start_at, delay, timeout, cap
+        decode(input, 'base64') AS input, start_at, delay, cap
     FROM json_to_recordset(%s) AS j({_FIELDS}, seed text, input text,
-        start_at timestamptz, delay float8, timeout float8, cap timestamptz)
+        start_at timestamptz, delay float8, cap timestamptz)
 """)
 # One run alone, as most are started: reading JSON takes longer to plan than to do.
 _POSTGRESQL_ONE = _insert_from(
     "SELECT "
     + ", ".join(f"%s::{kind} AS {name}" for name, kind in _GIVEN.items())
     + ", %s::bytea AS seed, %s::bytea AS input, %s::timestamptz AS start_at, "
-    "%s::float8 AS delay, %s::float8 AS timeout, %s::timestamptz AS cap"
+    "%s::float8 AS delay, %s::timestamptz AS cap"
 )
 
 
@@ -220,7 +222,6 @@ def _given_values(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]
         run.input,
         moment(database, run.start_us),
         run.delay,
-        run.timeout,
         moment(database, run.deadline_us),
     )
 
@@ -235,7 +236,6 @@ def _rows_json(runs: Sequence[NewRun]) -> str:
                 "input": b64encode(run.input).decode(),
                 "start_at": _iso(run.start_us),
                 "delay": run.delay,
-                "timeout": run.timeout,
                 "cap": _iso(run.deadline_us),
             }
             for run in runs
