@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         WorkflowMetadata,
         create_hook,
         define_hook,
+        deprecate_patch,
         first_success,
         get_workflow_metadata,
         now,
+        patched,
         race,
         random,
         sleep,
@@ -89,8 +91,8 @@ _HOMES = {
     "core.serialization": "ModelRef register_type",
     "errors": _ERRORS,
     "replay.api": (
-        "WorkflowMetadata create_hook define_hook first_success get_workflow_metadata "
-        "now race random sleep uuid4"
+        "WorkflowMetadata create_hook define_hook deprecate_patch first_success "
+        "get_workflow_metadata now patched race random sleep uuid4"
     ),
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
@@ -145,12 +147,14 @@ __all__ = [
     "astart_many",
     "create_hook",
     "define_hook",
+    "deprecate_patch",
     "first_success",
     "get_hook_by_token",
     "get_run",
     "get_step_metadata",
     "get_workflow_metadata",
     "now",
+    "patched",
     "q_cluster",
     "race",
     "random",

@@ -185,13 +185,36 @@ class HistoryLimitError(WorkflowError):
     code = "history_limit"
 
 
-class NonDeterminismError(WorkflowError):
-    """Today's workflow code does not do what this run has already done."""
+class _CodeError(WorkflowError):
+    """An error about workflow code at ``file`` and ``line``, where they are known."""
+
+    def __init__(self, message: str = "", *, file: str = "", line: int = 0) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+
+
+class NonDeterminismError(_CodeError):
+    """Today's workflow code does not do what this run has already done.
+
+    ``seq`` is the number of the log's event that does not fit, if there is one.
+    """
 
     code = "non_determinism"
 
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        file: str = "",
+        line: int = 0,
+        seq: int | None = None,
+    ) -> None:
+        super().__init__(message, file=file, line=line)
+        self.seq = seq
 
-class WorkflowGuardError(WorkflowError):
+
+class WorkflowGuardError(_CodeError):
     """Workflow code did what only a step may do; the message names the call."""
 
     code = "workflow_guard"

@@ -68,6 +68,26 @@ def uuid4() -> uuid.UUID:
     return current_execution("uuid4()").uuid4()
 
 
+def patched(change_id: str) -> bool:
+    """Whether this run goes by a change of its workflow's code.
+
+    True in runs that reach this point first with code that asks, which is recorded,
+    and in their replays; False in runs that passed it before. The first answer of a
+    run holds wherever it asks again. Raises ValueError for an unusable id.
+    """
+    return current_execution("patched()").patches.is_patched(change_id)
+
+
+def deprecate_patch(change_id: str) -> None:
+    """Take the place of ``patched()`` once no open run needs the old branch.
+
+    Lets runs go on that have recorded the change, at this point or later; records
+    nothing itself. Once there are none of these either, take it out. Raises ValueError
+    for an unusable id.
+    """
+    current_execution("deprecate_patch()").patches.deprecate(change_id)
+
+
 async def race(*aws: Awaitable[T]) -> T:
     """The outcome of the first to finish, result or exception; the rest is cancelled.
 

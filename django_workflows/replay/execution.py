@@ -43,6 +43,7 @@ from django_workflows.replay.interrupts import is_from_outside
 from django_workflows.replay.loop import DurableTimer, WorkflowLoop, WorkflowTask
 from django_workflows.replay.matching import RecordedCommands
 from django_workflows.replay.operations import Operation, SleepCall, StepCall, Timer
+from django_workflows.replay.patches import Patches, advice
 
 logger = logging.getLogger("django_workflows.replay")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,6 +93,9 @@ class Execution:
         self.steps: dict[str, StepCall] = {}
         self.timers: dict[str, Timer] = {}
         self.hooks: dict[str, Hook] = {}
+        self.patches = Patches(self)
+        #: The event delivered last.
+        self.event: LogEvent | None = None
         self.blocked: BaseException | None = None
         self._input: bytes | None = None
         self._main: WorkflowTask | None = None
@@ -137,21 +141,20 @@ class Execution:
             while last < len(history) and (
                 history[last].type not in log.INPUTS or history[last].detail.get("late")
             ):
-                if history[last].type in log.COMMANDS:
+                if history[last].type in log.COMMANDS and not (
+                    self.patches.is_deprecated(history[last])
+                ):
                     recorded.append(history[last])
                 last += 1
             self._recorded = RecordedCommands(recorded)
             self._burst(event)
-            for outcome in self._take_outcomes(recorded):
-                if last == len(history) and not self._recorded:
-                    # Nothing came after the claim: this burst may be a new one.
-                    self._recorded = None
-                    self.is_replaying = False
-                self._burst(outcome)
+            self._replay_outcomes(recorded, is_last=last == len(history))
             if self._recorded:
+                left = self._recorded.left()
                 error = self._divergence(
-                    f"the log holds {_told(self._recorded.left()[0])}, which the code "
-                    f"did not issue after {_told(event)}"
+                    f"the log holds {_told(left[0])}, which the code "
+                    f"did not issue after {_told(event)}",
+                    left,
                 )
                 raise RunBlocked(error)
             for informational in history[position:last]:
@@ -195,16 +198,33 @@ class Execution:
         commands, self._commands = self._commands, []
         return commands
 
-    def _take_outcomes(self, recorded: Sequence[LogEvent]) -> Any:
-        """Hook claims of this burst and of those after it, in the order of the log."""
+    def _replay_outcomes(self, recorded: Sequence[LogEvent], *, is_last: bool) -> None:
+        """Deliver the outcomes of the claims among a burst's recorded commands.
+
+        The claims of one burst had their outcomes in one round, those that these
+        bursts made theirs in the next. So the bursts of one round are in the log all
+        together; with nothing behind the claims they may be new ones.
+        """
         claims = (log.HOOK_CREATED, log.HOOK_CONFLICT)
-        return iter([event for event in recorded if event.type in claims])
+        waiting = [event for event in recorded if event.type in claims]
+        while waiting:
+            unissued = set(map(id, self._recorded.left() if self._recorded else ()))
+            made = [claim for claim in waiting if id(claim) not in unissued]
+            if not made:
+                return  # claims of the log that the code does not make
+            waiting = [claim for claim in waiting if id(claim) in unissued]
+            if is_last and not self._recorded:
+                self._recorded = None
+                self.is_replaying = False
+            for outcome in made:
+                self._burst(outcome)
 
     def _burst(self, event: LogEvent) -> None:
         if self.blocked is not None:
             raise RunBlocked(self.blocked)
         if self.end is not None:
             return
+        self.event = event
         if event.time > self.loop.now_us:
             self.loop.now_us = event.time
         self._on_loop(lambda: self._run_burst(event))
@@ -369,7 +389,7 @@ class Execution:
         """The end of something the code never issued; one it cancelled is fine."""
         if event.correlation_id not in self._known_ids:
             self._divergence(
-                f"the log holds {_told(event)}, which the code never issued"
+                f"the log holds {_told(event)}, which the code never issued", [event]
             )
 
     # -- commands out ---------------------------------------------------------------
@@ -477,6 +497,27 @@ class Execution:
         self.hooks[hook.id] = hook
         return hook
 
+    def record_patch(self, event: LogEvent) -> bool:
+        """Record a change of the code that the run goes by, if this burst is new.
+
+        In a burst of the log it was recorded then, or the run has passed this point
+        with the old code: False.
+        """
+        self._require_task("patched()")
+        if self.is_closing:
+            return False
+        if self._recorded is not None:
+            return self._recorded.take(event) is not None
+        event.time = self.loop.now_us
+        self._commands.append(event)
+        return True
+
+    def take_patch(self, event: LogEvent) -> None:
+        """Take a recorded change, if this burst is of the log and has one."""
+        self._require_task("deprecate_patch()")
+        if self._recorded is not None:
+            self._recorded.take(event)
+
     def dispose_hook(self, hook: Hook) -> None:
         if self.is_closing:
             return
@@ -511,9 +552,11 @@ class Execution:
             if event.type == self.end.type:
                 self._recorded.take(event)
                 return
+        left = self._recorded.left()
         self._divergence(
             f"the code ended with {self.end.type} where the log holds "
-            + _told_all(self._recorded.left())
+            + _told_all(left),
+            left,
         )
 
     def _issue(self, event: LogEvent) -> LogEvent:
@@ -528,9 +571,11 @@ class Execution:
             return event
         found = self._recorded.take(event)
         if found is None:
+            left = self._recorded.left()
             raise self._divergence(
                 f"the code issued {_told(event)} where the log holds "
-                + _told_all(self._recorded.left())
+                + _told_all(left),
+                left,
             )
         self._known_ids.add(found.correlation_id)
         return found
@@ -549,7 +594,9 @@ class Execution:
         """Refuse a call that workflow code must not make, and block the run."""
         self.require_open()
         file, line = workflow_location()
-        error = WorkflowGuardError(f"{call} in workflow code at {file}:{line}: {fix}")
+        error = WorkflowGuardError(
+            f"{call} in workflow code at {file}:{line}: {fix}", file=file, line=line
+        )
         self._taint(error)
         raise error
 
@@ -573,20 +620,29 @@ class Execution:
                 "tasks: call it in the workflow function or in a task of it",
             )
 
-    def _divergence(self, what: str) -> NonDeterminismError:
-        """Block the run, because its code does something else than its log says."""
+    def _divergence(
+        self, what: str, left: Sequence[LogEvent] = ()
+    ) -> NonDeterminismError:
+        """Block the run, because its code does something else than its log says.
+
+        `left` are the entries of the log that have no partner in the code.
+        """
         if asyncio.current_task(self.loop) is None:
-            file, line = self._waiting_location()
+            file, line = self.waiting_location()
         else:
             file, line = workflow_location()
+        unfitting = left[0] if left else self.event
         error = NonDeterminismError(
             f"{self.workflow.name} no longer follows its log: {what} ({file}:{line}). "
-            "Deploy code that does, or guard the change with patched()."
+            + advice(left),
+            file=file,
+            line=line,
+            seq=None if unfitting is None else unfitting.seq,
         )
         self._taint(error)
         return error
 
-    def _waiting_location(self) -> tuple[str, int]:
+    def waiting_location(self) -> tuple[str, int]:
         """Where the workflow function itself has got to."""
         code = self.workflow.func.__code__
         frame = None if self._main is None else self._main.get_coro().cr_frame  # type: ignore[union-attr]

@@ -148,7 +148,9 @@ def _refusal(
     return WorkflowGuardError(
         f"{rule.call}{by} was called in workflow code at {filename}:{line}{shown}. "
         "Workflow code is run again to continue a run, so it may not do I/O, block, "
-        f"or read clocks or randomness. {fix}"
+        f"or read clocks or randomness. {fix}",
+        file=filename,
+        line=line,
     )
 
 

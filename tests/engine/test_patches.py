@@ -1,0 +1,264 @@
+"""Open runs meet new code that asks ``patched()``; workers come and go between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from django_workflows import (
+    NonDeterminismError,
+    create_hook,
+    deprecate_patch,
+    patched,
+    resume_hook,
+    sleep,
+    start,
+    step,
+    workflow,
+)
+from django_workflows.models import Run
+from django_workflows.testing import WorkflowTester
+
+log: list[str] = []
+Deploy = Callable[[Callable[[], Any]], None]
+
+
+@step
+def pack() -> str:
+    log.append("pack")
+    return "packed"
+
+
+@step
+def insure() -> str:
+    log.append("insure")
+    return "insured"
+
+
+@step
+def ship() -> str:
+    log.append("ship")
+    return "shipped"
+
+
+async def old() -> list[str]:
+    done = [await pack()]
+    await sleep("1d")
+    return [*done, await ship()]
+
+
+async def new() -> list[str]:
+    done = [await pack()]
+    if patched("insurance"):
+        done.append(await insure())
+    await sleep("1d")
+    return [*done, await ship()]
+
+
+async def later() -> list[str]:
+    done = [await pack()]
+    deprecate_patch("insurance")
+    done.append(await insure())
+    await sleep("1d")
+    return [*done, await ship()]
+
+
+async def unguarded() -> list[str]:
+    done = [await pack()]
+    done.append(await insure())
+    await sleep("1d")
+    return [*done, await ship()]
+
+
+code: Callable[[], Any] = old
+
+
+@workflow
+async def order() -> Any:
+    return await code()
+
+
+@pytest.fixture
+def deploy(workflows: WorkflowTester) -> Iterator[Deploy]:
+    """Return a function that puts other code in place, and a worker that runs it."""
+
+    def put(function: Callable[[], Any]) -> None:
+        global code
+        code = function
+        workflows.crash()
+
+    log.clear()
+    put(old)
+    yield put
+    put(old)
+
+
+def begin(workflows: WorkflowTester) -> Run:
+    run = start(order)
+    workflows.run_until_idle()
+    return run
+
+
+def end(workflows: WorkflowTester, run: Run) -> Any:
+    workflows.advance("1d")
+    return run.result()
+
+
+def test_old_and_new_runs_side_by_side(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    first = begin(workflows)
+    waiting = start(order)  # not begun when the deploy comes
+    deploy(new)
+    second = begin(workflows)
+    for run in (first, waiting, second):
+        workflows.assert_replays(run)
+    assert end(workflows, first) == ["packed", "shipped"]
+    assert waiting.result() == second.result() == ["packed", "insured", "shipped"]
+    recorded = [[e.type for e in run.history()] for run in (first, waiting, second)]
+    assert [types.count("patch_recorded") for types in recorded] == [0, 1, 1]
+
+
+def test_the_record_tells_its_change(workflows: WorkflowTester, deploy: Deploy) -> None:
+    deploy(new)
+    run = begin(workflows)
+    (event,) = [e for e in run.history() if e.type == "patch_recorded"]
+    assert event.data == {"name": "insurance"}
+
+
+def test_run_whose_step_ends_after_the_deploy_goes_by_the_change(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    """The step's end is delivered to the new code: the run is not past the point."""
+    workflows.mock_step(pack, side_effect=[ValueError("once"), "packed"])
+    run = begin(workflows)
+    assert [e.type for e in run.history()][-1] == "step_retrying"
+    deploy(new)
+    workflows.mock_step(pack, return_value="packed")
+    workflows.advance("1m")
+    assert end(workflows, run) == ["packed", "insured", "shipped"]
+
+
+def test_run_that_a_worker_with_old_code_still_has_passes_the_point_with_it(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    def deployed_meanwhile() -> str:
+        global code
+        code = new  # what the next replay meets; the worker's own is in memory
+        return "packed"
+
+    workflows.mock_step(pack, side_effect=deployed_meanwhile)
+    run = begin(workflows)
+    workflows.crash()
+    workflows.assert_replays(run)
+    assert end(workflows, run) == ["packed", "shipped"]
+
+
+def test_replays_of_a_patched_run_ask_again_and_get_the_same(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    deploy(new)
+    run = begin(workflows)
+    for _ in range(3):
+        workflows.crash()
+        workflows.advance("1h")
+    assert end(workflows, run) == ["packed", "insured", "shipped"]
+    assert log == ["pack", "insure", "ship"]
+
+
+def test_the_life_of_a_patch(workflows: WorkflowTester, deploy: Deploy) -> None:
+    """patched(), then deprecate_patch() once no old run is open, then neither."""
+    deploy(new)
+    first = begin(workflows)
+    deploy(later)
+    second = begin(workflows)
+    assert "patch_recorded" not in [e.type for e in second.history()]
+    assert end(workflows, first) == ["packed", "insured", "shipped"]
+    third = begin(workflows)
+    deploy(unguarded)
+    assert second.result() == ["packed", "insured", "shipped"]
+    assert end(workflows, third) == ["packed", "insured", "shipped"]
+
+
+def test_deprecated_too_early_parks_the_old_run_alone(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    first = begin(workflows)
+    deploy(new)
+    second = begin(workflows)
+    deploy(later)
+    workflows.advance("1d")
+    first.refresh_from_db()
+    assert first.blocked_reason.startswith("NonDeterminismError")
+    assert second.result() == ["packed", "insured", "shipped"]
+    deploy(new)
+    workflows.advance("1h")
+    assert first.result() == ["packed", "shipped"]
+
+
+def test_taken_out_too_early_parks_the_patched_run_and_names_the_change(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    deploy(new)
+    run = begin(workflows)
+    deploy(unguarded)
+    with pytest.raises(NonDeterminismError, match="insurance"):
+        workflows.assert_replays(run)
+    workflows.advance("1d")
+    run.refresh_from_db()
+    assert "patch_recorded insurance (event 6)" in run.blocked_reason
+    assert "deprecate_patch('insurance')" in run.blocked_reason
+    deploy(later)
+    workflows.advance("1h")
+    assert run.result() == ["packed", "insured", "shipped"]
+
+
+async def door_old() -> Any:
+    hook = create_hook(token="door")
+    await hook.get_conflict()
+    return [await hook]
+
+
+async def door_new() -> Any:
+    hook = create_hook(token="door")
+    await hook.get_conflict()
+    told = await insure() if patched("tell") else ""
+    return [told, await hook]
+
+
+def test_asked_after_the_outcome_of_a_hook(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    deploy(door_new)
+    run = begin(workflows)
+    workflows.crash()
+    resume_hook("door", "open")
+    workflows.run_until_idle()
+    assert run.result() == ["insured", "open"]
+    assert log == ["insure"]
+    workflows.assert_replays(run)
+
+
+def test_payload_delivered_to_old_code_has_passed_the_point(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    async def twice_old() -> Any:
+        hook = create_hook(token="door")
+        return [await hook, await hook]
+
+    async def twice_new() -> Any:
+        hook = create_hook(token="door")
+        first = await hook
+        asked = patched("between")
+        return [first, asked, await hook]
+
+    deploy(twice_old)
+    run = begin(workflows)
+    resume_hook("door", 1)
+    workflows.run_until_idle()
+    deploy(twice_new)
+    resume_hook("door", 2)
+    workflows.run_until_idle()
+    assert run.result() == [1, False, 2]
