@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
+    from django_workflows.replay.saga import Saga, saga
     from django_workflows.store.hooks import (
         aget_hook_by_token,
         aresume_hook,
@@ -96,6 +97,7 @@ _HOMES = {
     ),
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
+    "replay.saga": "Saga saga",
     "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
     "store.launching": "aget_run astart astart_many get_run start start_many",
     "worker.q2.settings": "q_cluster",
@@ -120,6 +122,7 @@ __all__ = [
     "PayloadTooLargeError",
     "RetryPolicy",
     "RetryableError",
+    "Saga",
     "SerializationError",
     "Step",
     "StepCancelledError",
@@ -160,6 +163,7 @@ __all__ = [
     "random",
     "register_type",
     "resume_hook",
+    "saga",
     "sleep",
     "start",
     "start_many",

@@ -58,10 +58,15 @@ def reserve(line_id: int) -> Answer:
 
 
 def release(line_id: int) -> None:
-    """Give a line's units back, whether it holds them or still waits for them."""
+    """Give a line's units back, whether it holds them or still waits for them.
+
+    Nothing happens if it has none: it was sold out, or never got so far.
+    """
     line = OrderLine.objects.get(pk=line_id)
     product = _lock(line.product_id)
-    reservation = Reservation.objects.get(line=line)
+    reservation = Reservation.objects.filter(line=line).first()
+    if reservation is None:
+        return
     if reservation.status == Reservation.Status.HELD:
         _add_to_stock(product, reservation.quantity)
     reservation.status = Reservation.Status.RELEASED

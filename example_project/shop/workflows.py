@@ -15,6 +15,7 @@ from django_workflows import (
     create_hook,
     get_step_metadata,
     resume_hook,
+    saga,
     sleep,
     step,
     workflow,
@@ -45,20 +46,19 @@ async def fulfil_order(order_id: int) -> str:
     """
     quote = await price_order(order_id)
     restocked = create_hook(token=restock_token(order_id))
-    reserved: list[int] = []
     try:
-        answers = await asyncio.gather(*(reserve_line(line) for line in quote.lines))
-        outcome = dict(zip(quote.lines, answers, strict=True))
-        reserved = [line for line in outcome if outcome[line] != "sold out"]
-        if len(reserved) < len(outcome):
-            raise SoldOutError("a discontinued product is sold out")
-        waiting = {line for line in outcome if outcome[line] == "waiting"}
-        while waiting:
-            waiting.remove(await restocked)
-        await charge_order(order_id, quote.total)
+        async with saga() as order:
+            for line in quote.lines:
+                order.compensate(release_line, line)
+            answers = await asyncio.gather(*(reserve_line(n) for n in quote.lines))
+            if "sold out" in answers:
+                raise SoldOutError("a discontinued product is sold out")
+            outcome = zip(quote.lines, answers, strict=True)
+            waiting = {line for line, answer in outcome if answer == "waiting"}
+            while waiting:
+                waiting.remove(await restocked)
+            await charge_order(order_id, quote.total)
     except (SoldOutError, payments.CardDeclinedError) as error:
-        for line in reversed(reserved):
-            await release_line(line)
         await cancel_order(order_id, str(error))
         return "cancelled"
     days = await ship_order(order_id)
@@ -116,7 +116,7 @@ def deliver_order(order_id: int) -> None:
 
 @step(atomic=True)
 def release_line(line_id: int) -> None:
-    """Undo `reserve_line`."""
+    """Undo `reserve_line`; nothing happens where nothing is reserved."""
     stock.release(line_id)
 
 
