@@ -34,7 +34,8 @@ def _duplicates() -> Iterator[checks.CheckMessage]:
         yield checks.Error(
             problem.message,
             hint="Rename one of them, or give it a name of its own: "
-            '`@workflow(name="...")` or `@step(name="...")`.',
+            '`@workflow(name="...")` or `@step(name="...")`. An alias is a name too, '
+            "and each version of it belongs to one workflow.",
             obj=problem.obj,
             id="django_workflows.E002",
         )

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workflows.conf import conf
 from django_workflows.core.durations import Duration
-from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.definitions import Workflow, registry
 
 if TYPE_CHECKING:
     from django_workflows.models.event import Event
@@ -32,9 +32,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.FAILED)
 
     def for_workflow(self, workflow: Workflow[..., Any] | str) -> RunQuerySet:
-        """Runs of one workflow, given by itself or by name."""
+        """Runs of one workflow, given by itself or by name: of all its versions, and
+        under its former names (`aliases`) too."""
         name = workflow if isinstance(workflow, str) else workflow.name
-        return self.filter(workflow=name)
+        return self.filter(workflow__in=registry.names_of(name))
 
 
 class Run(models.Model):

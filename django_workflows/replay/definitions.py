@@ -14,6 +14,7 @@ from django_workflows.replay.loop import WorkflowLoop
 from django_workflows.replay.options import (
     StartOptions,
     StepOptions,
+    check_name,
 )
 from django_workflows.replay.registry import registry
 
@@ -363,6 +364,13 @@ def workflow(
                 f"{per_start!r} belongs to a start: use .options({per_start}=...)"
             )
     start_settings = StartOptions().replaced(options)
+    if isinstance(aliases, str):
+        raise TypeError(f"aliases takes a list of names, not the text {aliases!r}")
+    aliases = tuple(aliases)
+    for other_name in aliases if name is None else (name, *aliases):
+        check_name("the name of a workflow", other_name, 255)
+    if version != "":
+        check_name("the version of a workflow", str(version), 64)
 
     def decorate(target: Any) -> Any:
         if not inspect.isfunction(target):
@@ -371,7 +379,7 @@ def workflow(
             target,
             name=name,
             version=str(version),
-            aliases=tuple(aliases),
+            aliases=aliases,
             settings=start_settings,
             api=api,
             on=on,

@@ -37,7 +37,7 @@ class Registry:
                 self._problems.append(
                     RegistrationProblem(
                         f"Two workflows are named {name!r}{version}: "
-                        f"{_where(known.func)} and {_where(workflow.func)}.",
+                        f"{_claim(known, name)} and {_claim(workflow, name)}.",
                         workflow,
                     )
                 )
@@ -67,13 +67,33 @@ class Registry:
         """
         found = self.find_workflow(name, version)
         if found is None:
-            known = ", ".join(sorted(self._newest)) or "none"
-            wanted = f"{name!r}" + (f" in version {version!r}" if version else "")
-            raise WorkflowNotRegisteredError(
-                f"No workflow is registered as {wanted}. Known: {known}. Is its module "
-                "imported (workflows.py of an installed app is found by itself)?"
-            )
+            raise WorkflowNotRegisteredError(self._unknown(name, version))
         return found
+
+    def _unknown(self, name: str, version: str | None) -> str:
+        if name in self._newest:
+            versions = sorted(v or "none" for n, v in self._workflows if n == name)
+            wanted = f"version {version!r}" if version else "no version"
+            return (
+                f"The workflow {name!r} is not registered with {wanted}. Known "
+                f"versions: {', '.join(versions)}. Keep a version for as long as it "
+                "has open runs."
+            )
+        known = ", ".join(sorted(self._newest)) or "none"
+        return (
+            f"No workflow is registered as {name!r}. Known: {known}. Is its module "
+            "imported (workflows.py of an installed app is found by itself), or has "
+            "the workflow been renamed without keeping the old name in `aliases`?"
+        )
+
+    def names_of(self, name: str) -> list[str]:
+        """This name, and all others that mean the same workflow, in any version."""
+        names = [name]
+        for workflow in self.all_workflows():
+            own = (workflow.name, *workflow.aliases)
+            if name in own:
+                names += own
+        return list(dict.fromkeys(names))
 
     def find_workflow(
         self, name: str, version: str | None = None
@@ -102,7 +122,7 @@ class Registry:
 def _order(version: str) -> tuple[tuple[int, int | str], ...]:
     """Versions compare by their numbers: 1.10 is newer than 1.9."""
     parts = version.replace("-", ".").split(".") if version else []
-    return tuple((1, int(p)) if p.isdigit() else (0, p) for p in parts)
+    return tuple((1, int(p)) if p.isdecimal() else (0, p) for p in parts)
 
 
 def _same_source(first: Any, second: Any) -> bool:
@@ -113,6 +133,12 @@ def _same_source(first: Any, second: Any) -> bool:
         and one.co_firstlineno == two.co_firstlineno
         and one.co_name == two.co_name
     )
+
+
+def _claim(workflow: Workflow[..., Any], name: str) -> str:
+    """Where a workflow claims a name, and if as an alias, whose."""
+    where = _where(workflow.func)
+    return where if name == workflow.name else f"{where} (alias of {workflow.name!r})"
 
 
 def _where(func: Any) -> str:

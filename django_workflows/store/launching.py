@@ -34,6 +34,9 @@ def start(workflow: Target, /, *args: Any, **kwargs: Any) -> Run:
     """
     definition = find_workflow(workflow, "start()")
     new = _new_run(definition, args, kwargs)
+    if definition.aliases and _holder(definition, new) is not None:
+        # A run from before the renaming: the database does not know it is the same.
+        return _resolve_conflict(definition, new)
     created = insert_runs(connection(), [new])
     if new.id not in created:
         return _resolve_conflict(definition, new)
@@ -128,14 +131,8 @@ def to_store(started: Start, run_id: str) -> NewRun:
 def _resolve_conflict(workflow: Workflow[..., Any], new: NewRun) -> Run:
     """The key is held by another run: do what the start's policy says."""
     policy = workflow.settings.on_conflict
-    assert new.key is not None
-    held = key_hash(new.key)
     for _ in range(10):
-        holder = (
-            Run.objects.using(alias())
-            .filter(workflow=new.workflow, key_held=held)
-            .first()
-        )
+        holder = _holder(workflow, new)
         if holder is not None:
             if policy == "return_existing" or (
                 policy == "restart_closed" and not holder.is_closed
@@ -153,6 +150,20 @@ def _resolve_conflict(workflow: Workflow[..., Any], new: NewRun) -> Run:
             return _instance(new, created[new.id])
     raise InvalidRunStateError(
         f"the key {new.key!r} of {new.workflow} changes hands too fast; try again"
+    )
+
+
+def _holder(workflow: Workflow[..., Any], new: NewRun) -> Run | None:
+    """The run that holds the key, under the workflow's name or a former one."""
+    if new.key is None:
+        return None
+    return (
+        Run.objects.using(alias())
+        .filter(
+            workflow__in=(workflow.name, *workflow.aliases),
+            key_held=key_hash(new.key),
+        )
+        .first()
     )
 
 

@@ -70,6 +70,46 @@ def test_duplicate_names_are_errors(define: Define) -> None:
     assert all("Rename" in str(message.hint) for message in messages)
 
 
+def test_aliases_that_collide_are_errors(define: Define) -> None:
+    define(
+        """
+        from django_workflows.replay.definitions import workflow
+
+        @workflow(name="shop.old")
+        async def one(): ...
+
+        @workflow(name="shop.new", aliases=["shop.old", "shop.older"])
+        async def two(): ...
+
+        @workflow(name="shop.newest", aliases=["shop.older"])
+        async def three(): ...
+        """
+    )
+    first, second = check_definitions()
+    assert (first.id, second.id) == ("django_workflows.E002",) * 2
+    assert "'shop.old'" in first.msg
+    assert "(alias of 'shop.new')" in first.msg
+    assert "'shop.older'" in second.msg
+    assert "(alias of 'shop.new')" in second.msg
+    assert "(alias of 'shop.newest')" in second.msg
+    assert "alias" in str(first.hint)
+
+
+def test_aliases_of_another_version_do_not_collide(define: Define) -> None:
+    define(
+        """
+        from django_workflows.replay.definitions import workflow
+
+        @workflow(name="shop.old", version="1")
+        async def one(): ...
+
+        @workflow(name="shop.new", version="2", aliases=["shop.old"])
+        async def two(): ...
+        """
+    )
+    assert check_definitions() == []
+
+
 def test_nested_definitions_are_errors(define: Define) -> None:
     define(
         """
