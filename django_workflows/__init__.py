@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         race,
         random,
         sleep,
+        start_child,
         uuid4,
     )
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
@@ -93,7 +94,7 @@ _HOMES = {
     "errors": _ERRORS,
     "replay.api": (
         "WorkflowMetadata create_hook define_hook deprecate_patch first_success "
-        "get_workflow_metadata now patched race random sleep uuid4"
+        "get_workflow_metadata now patched race random sleep start_child uuid4"
     ),
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
@@ -166,6 +167,7 @@ __all__ = [
     "saga",
     "sleep",
     "start",
+    "start_child",
     "start_many",
     "step",
     "uuid4",

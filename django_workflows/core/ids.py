@@ -55,5 +55,11 @@ def derive_id(prefix: str, *parts: str | int) -> str:
     return f"{prefix}_{_base32(int.from_bytes(digest.digest()[:16], 'big'))}"
 
 
+def timed_id(prefix: str, milliseconds: int, secret: bytes) -> str:
+    """A ULID of this time (since the epoch), whose random part is the secret's."""
+    tail = int.from_bytes(secret[:10], "big")
+    return f"{prefix}_{_base32(milliseconds << 80 | tail)}"
+
+
 def _base32(number: int) -> str:
     return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

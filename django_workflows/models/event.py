@@ -21,6 +21,8 @@ PAYLOAD_NAMES = {
     log.HOOK_CREATED: "metadata",
     log.HOOK_CONFLICT: "metadata",
     log.HOOK_RECEIVED: "payload",
+    log.CHILD_CREATED: "input",
+    log.CHILD_COMPLETED: "output",
 }
 
 

@@ -9,19 +9,23 @@ from asyncio.events import _get_running_loop
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from django_workflows.core import context
 from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.replay.children import ChildHandle
+from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.execution import Execution
 from django_workflows.replay.hooks import Hook
 from django_workflows.replay.loop import WorkflowLoop
 from django_workflows.replay.operations import SleepCall
 from django_workflows.replay.options import check_name
+from django_workflows.replay.starts import find_workflow
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def current_execution(name: str) -> Execution:
@@ -176,6 +180,25 @@ def create_hook(token: str | None = None, metadata: Any = None) -> Hook:
     if token is not None:
         check_name("token", token, 1000)
     return execution.create_hook(token, metadata)
+
+
+@overload
+def start_child(
+    workflow: Workflow[P, Any], /, *args: P.args, **kwargs: P.kwargs
+) -> ChildHandle: ...
+@overload
+def start_child(workflow: str, /, *args: Any, **kwargs: Any) -> ChildHandle: ...
+def start_child(workflow: Any, /, *args: Any, **kwargs: Any) -> ChildHandle:
+    """Start a run of another workflow, or of the same, that belongs to this one.
+
+    Issued at the call; await what it returns for the child's result. What becomes of
+    the child when this run closes is said by
+    ``workflow.options(parent_close_policy=...)``. Raises WorkflowNotRegisteredError,
+    TypeError for arguments that don't fit, SerializationError for what cannot be
+    stored, and ValueError for a wrong option; nothing is started then.
+    """
+    execution = current_execution("start_child()")
+    return execution.start_child(find_workflow(workflow, "start_child()"), args, kwargs)
 
 
 class DefinedHook(Generic[T]):

@@ -20,12 +20,12 @@ from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from django_workflows.conf import conf
 from django_workflows.core import failures, serialization
-from django_workflows.core.ids import derive_id
+from django_workflows.core.ids import derive_id, timed_id
 from django_workflows.core.payloads import check_size
 from django_workflows.errors import (
     NonDeterminismError,
@@ -33,7 +33,9 @@ from django_workflows.errors import (
     StepFailedError,
     WorkflowGuardError,
 )
+from django_workflows.replay import children
 from django_workflows.replay import events as log
+from django_workflows.replay.children import ChildHandle, Children
 from django_workflows.replay.closing import RunClosing, bury, close_all
 from django_workflows.replay.definitions import Step, Workflow
 from django_workflows.replay.events import LogEvent
@@ -44,6 +46,7 @@ from django_workflows.replay.loop import DurableTimer, WorkflowLoop, WorkflowTas
 from django_workflows.replay.matching import RecordedCommands
 from django_workflows.replay.operations import Operation, SleepCall, StepCall, Timer
 from django_workflows.replay.patches import Patches, advice
+from django_workflows.replay.starts import prepare
 
 logger = logging.getLogger("django_workflows.replay")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,6 +99,7 @@ class Execution:
         self.patches = Patches(self)
         #: The event delivered last.
         self.event: LogEvent | None = None
+        self.children = Children()
         self.blocked: BaseException | None = None
         self._input: bytes | None = None
         self._main: WorkflowTask | None = None
@@ -121,7 +125,7 @@ class Execution:
         """Run the function against its whole log.
 
         Returns the commands that the log does not hold yet: those of the outcome of a
-        hook claimed in the log's last burst. Raises RunBlocked.
+        claim, of a hook or a child's key, in the log's last burst. Raises RunBlocked.
         """
         self.is_replaying = True
         if history and history[-1].detail.get("by") == "engine":
@@ -206,7 +210,7 @@ class Execution:
         together; with nothing behind the claims they may be new ones.
         """
         claims = (log.HOOK_CREATED, log.HOOK_CONFLICT)
-        waiting = [event for event in recorded if event.type in claims]
+        waiting = [e for e in recorded if e.type in claims or children.is_claim(e)]
         while waiting:
             unissued = set(map(id, self._recorded.left() if self._recorded else ()))
             made = [claim for claim in waiting if id(claim) not in unissued]
@@ -376,6 +380,17 @@ class Execution:
         else:
             hook.claimed(None)
 
+    def _on_child_claimed(self, event: LogEvent) -> None:
+        if (follows := self.children.claimed(event)) is not None:
+            self._known_ids.add(follows)
+
+    def _on_child_end(self, event: LogEvent) -> None:
+        handles = self.children.take(event.correlation_id)
+        for handle in handles:
+            handle.ended(event)
+        if not handles:
+            self._require_known(event)
+
     def _on_cancel_requested(self, event: LogEvent) -> None:
         if self._main is None or self.cancel_delivered:
             return
@@ -416,6 +431,34 @@ class Execution:
             return call
         finally:
             self._guard.unpause(paused)
+
+    def start_child(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> ChildHandle:
+        """Issue the start of a child run. Raises what `prepare` raises for it."""
+        paused = self._guard.pause()
+        try:
+            self._require_task(workflow.name)
+            start = prepare(workflow, args, kwargs, _at(self.loop.now_us))
+            call_id = self._next_id("child", workflow.name)
+            # As any run's id, with the time first; nobody can foresee the rest.
+            secret = self._secret("child", call_id)
+            run_id = timed_id("wrun", self.loop.now_us // 1000, secret)
+            event = self._issue(children.created_event(call_id, run_id, start))
+            handle = ChildHandle(
+                self, event.correlation_id, event.detail["run_id"], start
+            )
+            self.children.add(handle)
+            return handle
+        finally:
+            self._guard.unpause(paused)
+
+    def cancel_child(self, handle: ChildHandle) -> None:
+        if not self.is_closing:
+            self._issue(children.cancel_event(handle))
 
     def cancel_step(self, step_id: str) -> None:
         if not self.is_closing and self.steps.pop(step_id, None) is not None:
@@ -712,6 +755,10 @@ class Execution:
         return hmac.digest(self.info.seed, "\n".join(purpose).encode(), hashlib.sha256)
 
 
+def _at(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
+
+
 def _keep(generator: AsyncGenerator[Any, Any]) -> None:
     """The collector leaves async generators alone: their run closes them."""
 
@@ -746,5 +793,9 @@ _HANDLERS: dict[str, Callable[[Execution, LogEvent], None]] = {
     log.HOOK_CREATED: Execution._on_hook_claimed,
     log.HOOK_CONFLICT: Execution._on_hook_claimed,
     log.CANCEL_REQUESTED: Execution._on_cancel_requested,
+    log.CHILD_CREATED: Execution._on_child_claimed,
+    log.CHILD_COMPLETED: Execution._on_child_end,
+    log.CHILD_FAILED: Execution._on_child_end,
+    log.CHILD_CANCELLED: Execution._on_child_end,
 }
 __all__ = ["BurstTimeout", "Execution", "Operation", "RunBlocked", "RunInfo"]

@@ -20,6 +20,7 @@ from django_workflows.core.serialization import (
 )
 from django_workflows.errors import SerializationError, UnknownCodeError
 from django_workflows.replay.events import (
+    CHILD_CREATED,
     HOOK_CONFLICT,
     HOOK_CREATED,
     STEP_CREATED,
@@ -91,7 +92,7 @@ class RecordedCommands:
 def _written_today(kind: str, payload: bytes) -> bytes | None:
     """The canonical form of a recorded value as today's code encodes it."""
     try:
-        if kind == STEP_CREATED:
+        if kind in (STEP_CREATED, CHILD_CREATED):
             return canonical(dumps_call(*loads_call(payload)))
         return canonical(dumps(loads(payload)))
     except (SerializationError, UnknownCodeError):

@@ -1,7 +1,8 @@
 """Drives a workflow function with lists alone: no database, no clock, no threads.
 
 It keeps the log as a worker does: an event, then the commands it caused, one burst per
-event; the outcomes of hook claims in bursts of their own directly afterwards.
+event; the outcomes of claims (hooks, keys of children) in bursts of their own directly
+afterwards.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django_workflows.core import failures, serialization
+from django_workflows.errors import DuplicateRunError
 from django_workflows.replay import events as log
+from django_workflows.replay.children import ChildHandle, is_claim
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution, RunInfo
@@ -35,7 +38,8 @@ def close_all() -> None:
 class Driver:
     """One run: its log, and the execution that may be dropped and made again.
 
-    ``tokens`` are hook tokens held by other runs, by run id.
+    ``tokens`` are hook tokens held by other runs, by run id; ``keys`` are keys of
+    children that other runs have started.
     """
 
     def __init__(
@@ -43,11 +47,13 @@ class Driver:
         workflow: Workflow[..., Any],
         *args: Any,
         tokens: dict[str, str] | None = None,
+        keys: dict[str, str] | None = None,
         seed: bytes = b"seed",
         **kwargs: Any,
     ) -> None:
         self.workflow = workflow
         self.tokens = dict(tokens or {})
+        self.keys = dict(keys or {})
         self.seed = seed
         self.log: list[LogEvent] = []
         self.now_us = START_US
@@ -122,14 +128,16 @@ class Driver:
     def _store(self, commands: Iterable[LogEvent]) -> None:
         for command in commands:
             self._append(command)
-            if command.type == log.HOOK_CREATED:
+            if command.type == log.HOOK_CREATED or is_claim(command):
                 self._claims.append(command)
 
     def _settle(self) -> None:
         """The commit decides about the claims of a burst; then each is delivered."""
         while self._claims and not self.ended:
             claims, self._claims = self._claims, []
-            for claim in sorted(claims, key=lambda c: c.detail["token"]):
+            lost = [c for c in claims if is_claim(c) and not self._take_key(c)]
+            hooks = [claim for claim in claims if not is_claim(claim)]
+            for claim in sorted(hooks, key=lambda c: c.detail["token"]):
                 disposed = any(
                     e.type == log.HOOK_DISPOSED
                     and e.correlation_id == claim.correlation_id
@@ -141,7 +149,35 @@ class Driver:
                     claim.detail = {**claim.detail, "held_by": held_by}
             for claim in claims:
                 self._store(self.execution.deliver(claim))
+            for claim in lost:
+                self._refuse_key(claim)
         self._claims = []
+
+    def _take_key(self, claim: LogEvent) -> bool:
+        """Start a child under its key; False if another run has started that one."""
+        key = claim.detail["key"]
+        if key in self.keys:
+            claim.detail = {**claim.detail, "held_by": self.keys[key]}
+            return False
+        for event in self.log:
+            if event is claim:
+                break
+            if is_claim(event) and event.detail["key"] == key:
+                claim.detail = {
+                    **claim.detail,
+                    "held_by": event.detail["run_id"],
+                    "follows": event.correlation_id,
+                }
+                break
+        return True
+
+    def _refuse_key(self, claim: LogEvent) -> None:
+        error = DuplicateRunError("the key is held", run_id=claim.detail["held_by"])
+        self.deliver(
+            LogEvent(
+                log.CHILD_FAILED, claim.correlation_id, payload=failures.capture(error)
+            )
+        )
 
     def _holder(self, claim: LogEvent) -> str | None:
         token = claim.detail["token"]
@@ -235,6 +271,27 @@ class Driver:
                 return
         raise AssertionError(f"no hook holds {token!r}")
 
+    @property
+    def children(self) -> list[ChildHandle]:
+        """The children that have not ended, without those that follow another call."""
+        return [c for c in self.execution.children.open.values() if not c.follows]
+
+    def complete_child(self, handle: ChildHandle, value: Any = None) -> None:
+        payload = serialization.dumps(value)
+        self.deliver(LogEvent(log.CHILD_COMPLETED, handle.id, payload=payload))
+
+    def fail_child(self, handle: ChildHandle, error: BaseException) -> None:
+        detail = {"status": "failed"}
+        payload = failures.capture(error)
+        self.deliver(
+            LogEvent(log.CHILD_FAILED, handle.id, detail=detail, payload=payload)
+        )
+
+    def end_child(self, handle: ChildHandle, status: str) -> None:
+        """The child was cancelled, terminated or has timed out."""
+        kind = log.CHILD_CANCELLED if status == "cancelled" else log.CHILD_FAILED
+        self.deliver(LogEvent(kind, handle.id, detail={"status": status}))
+
     def cancel(self, reason: str = "") -> None:
         self.deliver(LogEvent(log.CANCEL_REQUESTED, detail={"reason": reason}))
 
@@ -305,7 +362,7 @@ def trace_of(events: Sequence[LogEvent]) -> Trace:
 def _comparable(event: LogEvent) -> str:
     if event.payload is None:
         return str(event.detail.get("name", ""))
-    if event.type in (log.RUN_FAILED, log.STEP_FAILED):
+    if event.type in (log.RUN_FAILED, log.STEP_FAILED, log.CHILD_FAILED):
         return failures.Failure.of(event.payload).message
     return serialization.canonical(event.payload).decode()
 

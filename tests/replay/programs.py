@@ -1,4 +1,4 @@
-"""Workflows made of asyncio's shapes over steps, timers and hooks, and their answers.
+"""Workflows made of asyncio's shapes over all operations, and their answers.
 
 A program is nested tuples: a shape and its parts. This module needs neither pytest nor
 hypothesis, so that any interpreter at hand can run it.
@@ -19,8 +19,10 @@ from django_workflows.replay.api import (
     race,
     random,
     sleep,
+    start_child,
     uuid4,
 )
+from django_workflows.replay.children import ChildHandle
 from django_workflows.replay.definitions import step, workflow
 from django_workflows.replay.hooks import Hook
 from django_workflows.replay.operations import Operation, StepCall
@@ -28,11 +30,18 @@ from tests.replay.driver import Driver
 
 Program: TypeAlias = tuple[Any, ...]
 TOKENS = ("door a", "door b", "taken")
+KEYS = ("key a", "key b", "taken")
 
 
 @step
 def work(label: str) -> Any:
     """A step whose answer the driver of the test makes up."""
+    raise NotImplementedError
+
+
+@workflow
+async def offspring(label: str) -> Any:
+    """A child whose end the driver of the test makes up."""
     raise NotImplementedError
 
 
@@ -81,6 +90,22 @@ class Interpreter:
 
     async def do_door(self, token: str) -> Any:
         return await create_hook(token)
+
+    async def do_child(self) -> Any:
+        self.calls += 1
+        handle = start_child(offspring, f"{self.place}#{self.calls}")
+        return [handle.run_id, await handle]
+
+    async def do_keyed_child(self, key: str) -> Any:
+        handle = start_child(offspring.options(key=key), key)
+        return [await handle, handle.run_id]
+
+    async def do_cancelled_child(self) -> Any:
+        self.calls += 1
+        handle = start_child(offspring, f"{self.place}#{self.calls}")
+        await self.call()
+        handle.cancel()
+        return await handle
 
     async def do_chance(self) -> Any:
         if random().random() < 0.5:
@@ -242,6 +267,7 @@ def deliver_something(run: Driver, chance: random_module.Random) -> bool:
     if run.ended:
         return False
     choices: list[Operation | None] = [*run.steps, *execution.hooks.values()]
+    choices += run.children
     if execution.next_timer() is not None:
         choices += [None, None]
     if not choices:
@@ -261,9 +287,21 @@ def deliver_something(run: Driver, chance: random_module.Random) -> bool:
                 run.fail(chosen, ValueError(f"no {chosen.args!r}"))
             else:
                 run.complete(chosen, [chosen.args.decode(), chance.randrange(1000)])
+        elif isinstance(chosen, ChildHandle):
+            end_child(run, chosen, chance)
         elif isinstance(chosen, Hook):
             run.send(chosen.token, chance.randrange(1000))
     return True
+
+
+def end_child(run: Driver, handle: ChildHandle, chance: random_module.Random) -> None:
+    how = chance.choice(["completed", "completed", "failed", "cancelled", "timed_out"])
+    if how == "completed":
+        run.complete_child(handle, [handle.run_id, chance.randrange(1000)])
+    elif how == "failed":
+        run.fail_child(handle, ValueError(handle.run_id))
+    else:
+        run.end_child(handle, how)
 
 
 def drive_randomly(
@@ -271,7 +309,8 @@ def drive_randomly(
 ) -> Driver:
     """One life of a run; with `drop`, a life full of crashes."""
     chance = random_module.Random(seed)
-    run = Driver(interpret, program, tokens={TOKENS[2]: "wrun_other"}).begin()
+    held, taken = {TOKENS[2]: "wrun_other"}, {KEYS[2]: "wrun_other"}
+    run = Driver(interpret, program, tokens=held, keys=taken).begin()
     for _ in range(LONGEST):
         if not deliver_something(run, chance):
             break

@@ -11,7 +11,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.execution import Execution
 from tests.replay import driver
 from tests.replay.driver import check_replays, trace_of
-from tests.replay.programs import TOKENS, Program, drive_randomly
+from tests.replay.programs import KEYS, TOKENS, Program, drive_randomly
 
 
 def _programs(children: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
@@ -53,6 +53,9 @@ _leaves: st.SearchStrategy[Program] = st.one_of(
     st.tuples(st.just("sleep"), st.sampled_from([0, 0.5, 1, 2, 3])),
     st.tuples(st.just("asyncio_sleep"), st.sampled_from([0, 0.5, 1, 2])),
     st.tuples(st.just("door"), st.sampled_from(TOKENS)),
+    st.just(("child",)),
+    st.just(("cancelled_child",)),
+    st.tuples(st.just("keyed_child"), st.sampled_from(KEYS)),
     st.just(("chance",)),
     st.just(("background",)),
 )
@@ -78,6 +81,7 @@ def test_any_prefix_replays_as_recorded(program: Program, seed: int) -> None:
         def same_state(execution: Execution) -> None:
             assert sorted(execution.steps) == waiting
             assert list(execution.timers) == list(run.execution.timers)
+            assert list(execution.children.open) == list(run.execution.children.open)
             assert {i: h.unread for i, h in execution.hooks.items()} == {
                 i: h.unread for i, h in run.execution.hooks.items()
             }

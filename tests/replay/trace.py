@@ -36,6 +36,14 @@ PROGRAMS: dict[str, Program] = {
             ("finally", ("cancelled", ("gather", _MANY), _WORK), _WORK),
         ),
     ),
+    "children": (
+        "gather_all",
+        (
+            *[("child",), ("keyed_child", "key a"), ("keyed_child", "taken")] * 2,
+            ("race", (("child",), ("sleep", 1))),
+            ("cancelled_child",),
+        ),
+    ),
     "mixture": (
         "gather_all",
         (
