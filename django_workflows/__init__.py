@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         patched,
         race,
         random,
+        set_attributes,
         sleep,
         start_child,
         uuid4,
@@ -94,7 +95,8 @@ _HOMES = {
     "errors": _ERRORS,
     "replay.api": (
         "WorkflowMetadata create_hook define_hook deprecate_patch first_success "
-        "get_workflow_metadata now patched race random sleep start_child uuid4"
+        "get_workflow_metadata now patched race random sleep start_child uuid4 "
+        "set_attributes"
     ),
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
@@ -165,6 +167,7 @@ __all__ = [
     "register_type",
     "resume_hook",
     "saga",
+    "set_attributes",
     "sleep",
     "start",
     "start_child",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 #: Whole numbers beyond 64 bits become something else in some databases' JSON.
 _LARGEST_INT = 2**63
+#: What a run may have: it is read at every claim, and shown in every list.
+MOST = 64
+LONGEST_NAME = 255
+MOST_BYTES = 16 * 1024
 
 
 def plain_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,7 +20,8 @@ def plain_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError, naming the place, for what would not survive: other than plain
     JSON, NUL characters, lone surrogates, NaN, infinities and numbers that come back
-    as others.
+    as others. The same for more than 64 attributes, names of more than 255 characters,
+    and more than 16 KiB of JSON.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"attributes must be a mapping, not {values!r}")
@@ -24,7 +30,40 @@ def plain_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("attributes are nested too deeply") from None
     assert isinstance(plain, dict)
+    _check_size(plain)
     return plain
+
+
+def merged_attributes(
+    attributes: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Attributes with some of them changed; those changed to None are gone.
+
+    Raises ValueError for more than a run may have.
+    """
+    merged = {**attributes, **changes}
+    merged = {name: value for name, value in merged.items() if value is not None}
+    _check_size(merged)
+    return merged
+
+
+def _check_size(attributes: Mapping[str, Any]) -> None:
+    if len(attributes) > MOST:
+        raise ValueError(
+            f"attributes: {len(attributes)} of them, a run may have {MOST}"
+        )
+    for name in attributes:
+        if len(name) > LONGEST_NAME:
+            raise ValueError(
+                f"attributes: the name {name[:30]!r}... has {len(name)} characters, "
+                f"{LONGEST_NAME} are allowed"
+            )
+    size = len(json.dumps(attributes))
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"attributes: {size} bytes of JSON, a run may have {MOST_BYTES}; they are "
+            "for searching, keep data in arguments, results or models"
+        )
 
 
 def _plain(value: Any, path: str) -> Any:

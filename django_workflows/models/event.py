@@ -23,6 +23,7 @@ PAYLOAD_NAMES = {
     log.HOOK_RECEIVED: "payload",
     log.CHILD_CREATED: "input",
     log.CHILD_COMPLETED: "output",
+    log.ATTRIBUTES_SET: "attributes",
 }
 
 

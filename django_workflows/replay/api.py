@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random as random_module
 import uuid
 from asyncio.events import _get_running_loop
@@ -14,6 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from pydantic import TypeAdapter
 
 from django_workflows.core import context
+from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.durations import Duration, to_seconds
 from django_workflows.replay.children import ChildHandle
 from django_workflows.replay.definitions import Workflow
@@ -169,6 +171,19 @@ def _error_of(task: asyncio.Future[Any]) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
+def set_attributes(**values: Any) -> None:
+    """Merge attributes, by which people search for runs, into those of this run.
+
+    Plain JSON values; None takes an attribute away. They are in ``Run.attributes`` as
+    soon as what the workflow did so far is stored. Raises ValueError for what is no
+    plain JSON, and for more than 64 attributes or 16 KiB of them.
+    """
+    execution = current_execution("set_attributes()")
+    changes = plain_attributes(values)
+    if changes:
+        execution.set_attributes(changes)
+
+
 def create_hook(token: str | None = None, metadata: Any = None) -> Hook:
     """Open a door for payloads from outside, sent by ``resume_hook(token, payload)``.
 
@@ -289,5 +304,5 @@ def workflow_facts(execution: Execution) -> dict[str, Any]:
         "attempt": info.attempt,
         "key": info.key,
         "queue": info.queue,
-        "attributes": dict(info.attributes),
+        "attributes": copy.deepcopy(info.attributes),
     }

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from django_workflows.conf import conf
 from django_workflows.core import failures, serialization
+from django_workflows.core.attributes import merged_attributes
 from django_workflows.core.ids import derive_id, timed_id
 from django_workflows.core.payloads import check_size
 from django_workflows.errors import (
@@ -318,6 +319,7 @@ class Execution:
     def _on_run_started(self, event: LogEvent) -> None:
         self.started_us = event.time
         self.info.base_url = event.detail.get("base_url", self.info.base_url)
+        self.info.attributes = event.detail.get("attributes", {})
         args, kwargs = serialization.loads_call(self._input or b"")
         self.workflow.require_async()
         self._main = self.loop.create_task(
@@ -566,6 +568,14 @@ class Execution:
             return
         self.hooks.pop(hook.id, None)
         self._issue(LogEvent(log.HOOK_DISPOSED, hook.id))
+
+    def set_attributes(self, changes: dict[str, Any]) -> None:
+        """Merge plain JSON values into the run's attributes. Raises ValueError."""
+        self._require_task("set_attributes()")
+        merged = merged_attributes(self.info.attributes, changes)
+        payload = serialization.dumps(changes, root="attributes")
+        self._issue(LogEvent(log.ATTRIBUTES_SET, payload=payload))
+        self.info.attributes = merged
 
     def _finish(self, main: WorkflowTask) -> None:
         """The function has ended: record how."""

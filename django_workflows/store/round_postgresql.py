@@ -123,12 +123,16 @@ UPDATE django_workflows_step SET status = 'cancelled', due_at = NULL WHERE id IN
     SELECT id FROM django_workflows_step WHERE id = ANY(%s)
     AND status IN ('pending', 'running') ORDER BY id FOR NO KEY UPDATE)
 """
+_SET_ATTRIBUTES = """
+UPDATE django_workflows_run AS r SET attributes = a.v
+FROM json_to_recordset(%s) AS a(k text, v jsonb) WHERE r.id = a.k AND r.id = ANY(%s)
+"""
 
 
 def commit_in_two_trips(
     database: BaseDatabaseWrapper, worker_id: str, runs: Sequence[RunWrite]
 ) -> bool:
-    """Store a round that claims or gives up hooks, or cancels steps.
+    """Store a round that claims or gives up hooks, cancels steps or sets attributes.
 
     For the usual case, in which nobody else holds any of the rows or tokens: then it
     takes two trips to the server. Otherwise nothing is stored, and it returns False.
@@ -162,9 +166,14 @@ def commit_in_two_trips(
             ):
                 connection.rollback()
                 return False
+            set_in = [run for run in runs if run.attributes is not None]
+            attributes = [{"k": run.run_id, "v": run.attributes} for run in set_in]
             cancelled = [step_id for run in runs for step_id in run.cancelled_steps]
             with connection.pipeline():
                 connection.execute(_WRITE, _parameters(worker_id, runs))
+                if attributes:
+                    ids = [run.run_id for run in set_in]
+                    connection.execute(_SET_ATTRIBUTES, (json.dumps(attributes), ids))
                 if cancelled:
                     connection.execute(_CANCEL_STEPS, (cancelled,))
                 connection.execute("COMMIT")

@@ -96,6 +96,20 @@ def write_rows(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> None:
     insert_steps(database, steps)
 
 
+def write_attributes(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> None:
+    """Store the attributes that runs have set, in the current transaction."""
+    rows = [
+        (json.dumps(run.attributes), run.run_id)
+        for run in runs
+        if run.attributes is not None
+    ]
+    if rows:
+        with database.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE django_workflows_run SET attributes = %s WHERE id = %s", rows
+            )
+
+
 def insert_steps(database: BaseDatabaseWrapper, rows: Sequence[StepRow]) -> None:
     """Insert Step rows, in the current transaction."""
     if rows:

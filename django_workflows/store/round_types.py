@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from django_workflows.replay.events import LogEvent
 
@@ -54,6 +55,8 @@ class RunWrite:
     has_hooks: bool = False
     claims: list[LogEvent] = field(default_factory=list)
     disposed: list[str] = field(default_factory=list)
+    #: All attributes of the run, where its code has set any.
+    attributes: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

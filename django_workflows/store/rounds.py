@@ -22,7 +22,7 @@ from django_workflows.store.inbox import OWNED
 from django_workflows.store.notify import DONE, DUE, publish
 from django_workflows.store.round_hooks import claim_hooks, give_up_hooks
 from django_workflows.store.round_postgresql import commit_in_two_trips, write_at_once
-from django_workflows.store.round_rows import write_rows
+from django_workflows.store.round_rows import write_attributes, write_rows
 from django_workflows.store.round_types import (
     RoundOutcome,
     RunWrite,
@@ -44,6 +44,7 @@ def commit_round(
         and not run.disposed
         and not run.cancelled_steps
         and not (run.finished_us and run.has_hooks)
+        and run.attributes is None
         for run in runs
     )
     if plain and is_postgresql(database):
@@ -137,6 +138,7 @@ def _commit(
             write_at_once(database, worker_id, kept)
         elif kept:
             write_rows(database, kept)
+        write_attributes(database, kept)
         # After the rows of the round: one of them may be cancelled at once.
         _cancel_steps(database, kept)
     return {run.run_id for run in kept}

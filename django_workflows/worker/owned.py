@@ -80,11 +80,15 @@ class OwnedRun:
 
     def load(self, rows: Sequence[Sequence[Any]]) -> None:
         """Replay the log and take in the inbox. Raises RunBlocked."""
+        attributes = self.execution.info.attributes
         history = [to_log_event(row) for row in rows if row[1] is not None]
         self.take_in([row for row in rows if row[1] is None])
         self.last_seq = history[-1].seq or 0
         self._last_us = history[-1].time
         commands = self.execution.replay(history)
+        if self.execution.started_us and attributes != self.execution.info.attributes:
+            # Some were set in a part of the log that is void by now.
+            self.to_write().attributes = self.execution.info.attributes
         if history[-1].seq == 1:
             return
         if commands:
@@ -132,7 +136,10 @@ class OwnedRun:
 
     def _begin(self, now_us: int) -> None:
         info = self.execution.info
-        event = LogEvent(log.RUN_STARTED, detail={"base_url": info.base_url})
+        detail: dict[str, Any] = {"base_url": info.base_url}
+        if info.attributes:
+            detail["attributes"] = info.attributes
+        event = LogEvent(log.RUN_STARTED, detail=detail)
         self.status = self.to_write().status = "running"
         self.started_us = max(now_us, self._last_us)
         self.to_write().started_us = self.started_us
@@ -169,6 +176,8 @@ class OwnedRun:
             elif kind == log.HOOK_CREATED:
                 self.to_write().claims.append(command)
                 self.claims.append(command)
+            elif kind == log.ATTRIBUTES_SET:
+                self.to_write().attributes = execution.info.attributes
             elif kind == log.HOOK_DISPOSED:
                 self.to_write().disposed.append(command.correlation_id)
             elif kind in _STATUS:

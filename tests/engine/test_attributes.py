@@ -1,0 +1,93 @@
+"""Attributes that workflow code sets, and how runs are found by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_workflows import (
+    create_hook,
+    get_step_metadata,
+    get_workflow_metadata,
+    set_attributes,
+    sleep,
+    step,
+    workflow,
+)
+from django_workflows.models import Run
+from django_workflows.testing import WorkflowTester
+
+pytestmark = pytest.mark.django_db
+
+
+@step
+def seen_by_a_step() -> dict[str, Any]:
+    assert get_step_metadata().attempt == 1
+    return get_workflow_metadata().attributes
+
+
+@workflow
+async def order(customer: int) -> list[Any]:
+    started_with = get_workflow_metadata().attributes
+    set_attributes(customer=customer, stage="new")
+    in_a_step = await seen_by_a_step()
+    await sleep("1h")
+    set_attributes(stage="waiting", b=3, a=None)
+    with create_hook(token=f"order {customer}") as hook:
+        set_attributes(hooked=True)
+        await sleep("1h")
+        assert await hook.get_conflict() is None
+    set_attributes(stage=None)
+    return [started_with, in_a_step, get_workflow_metadata().attributes]
+
+
+def found(**filters: Any) -> list[Run]:
+    return list(
+        Run.objects.filter(**{f"attributes__{k}": v for k, v in filters.items()})
+    )
+
+
+def test_runs_are_found_by_what_their_code_has_set(workflows: WorkflowTester) -> None:
+    start = {"a": 1, "b": 2, "kept": [1.5, None, "ä"]}
+    run = workflows.start(order.options(attributes=start), 7)
+    other = workflows.start(order, 8)
+    workflows.run_until_idle()
+    assert found(customer=7) == [run]
+    assert found(customer=8) == [other]
+    assert found(customer=7, stage="new", a=1, b=2) == [run]
+    assert found(stage="waiting") == []
+    workflows.advance("1h")
+    run.refresh_from_db()
+    assert run.attributes == {
+        "b": 3,
+        "kept": [1.5, None, "ä"],
+        "customer": 7,
+        "stage": "waiting",
+        "hooked": True,
+    }
+    workflows.crash()
+    workflows.advance("1h")
+    last = {"b": 3, "kept": [1.5, None, "ä"], "customer": 7, "hooked": True}
+    assert run.result() == [start, {**start, "customer": 7, "stage": "new"}, last]
+    run.refresh_from_db()
+    assert run.attributes == last
+    events = [e.data["attributes"] for e in run.history() if e.type == "attributes_set"]
+    assert events[1] == {"stage": "waiting", "b": 3, "a": None}
+    workflows.assert_replays(run)
+    assert other.result()[2] == {"customer": 8, "b": 3, "hooked": True}
+
+
+def test_attributes_are_stored_with_the_end_of_the_run(
+    workflows: WorkflowTester,
+) -> None:
+    run = workflows.start(at_the_end)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert (run.status, run.attributes) == ("failed", {"outcome": "sold out"})
+
+
+@workflow
+async def at_the_end() -> None:
+    set_attributes(outcome="sold out")
+    raise LookupError

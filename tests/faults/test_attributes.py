@@ -1,0 +1,66 @@
+"""Attributes are stored in the transaction of the events that set them."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_workflows import create_hook, resume_hook, set_attributes, start, workflow
+from django_workflows.models import Run
+from tests.faults import checks
+from tests.faults.driver import Crash, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@workflow(name="faults.labelled")
+async def labelled(number: int) -> int:
+    """Sets attributes alone, beside a claim, and at its end."""
+    set_attributes(number=number, stage=["first"])
+    hook = create_hook(token=f"labelled {number}")
+    set_attributes(stage="waits", answered=False)
+    await hook
+    set_attributes(answered=True, stage=None)
+    return number
+
+
+def agree() -> None:
+    """The column holds what the stored log says."""
+    for run in Run.objects.all():
+        told: dict[str, object] = {}
+        for event in run.history():
+            if event.type == "attributes_set":
+                told |= event.data["attributes"]
+        assert run.attributes == {k: v for k, v in told.items() if v is not None}
+
+
+def test_attributes_and_log_agree_whatever_crashes() -> None:
+    crash = Crash()
+    while True:
+        with World() as world:
+            world.on_point = crash
+            run = start(labelled, len(crash.passed))
+            world.idle()
+            agree()
+            resume_hook(f"labelled {run.args[0]}", None)
+            world.run(run)
+        agree()
+        run.refresh_from_db()
+        assert run.attributes == {"number": run.args[0], "answered": True}
+        checks.check_log(run)
+        checks.check_replays(run)
+        if crash.at is not None and crash.at >= len(crash.passed):
+            return
+        crash = Crash(0 if crash.at is None else crash.at + 1)
+
+
+def test_many_runs_set_attributes_in_one_round() -> None:
+    with World() as world:
+        runs = [start(labelled, 1000 + number) for number in range(20)]
+        world.idle()
+        assert Run.objects.filter(attributes__stage="waits").count() == 20
+        for run in runs:
+            resume_hook(f"labelled {run.args[0]}", None)
+        world.run(*runs)
+    assert Run.objects.filter(attributes__answered=True).count() == 20
+    assert Run.objects.get(attributes__number=1007) == runs[7]
+    agree()
