@@ -284,3 +284,44 @@ class Run(models.Model):
 
     async def aterminate(self, reason: str = "") -> None:
         await sync_to_async(self.terminate)(reason)
+
+    def pause(self) -> None:
+        """Let the run stand still: nothing new of it starts.
+
+        Steps that run come to their end, which is recorded; timers that fall due
+        meanwhile fire on ``resume()``. The status changes once the run's owner has
+        obeyed. A blocked run is paused when it can go on. Raises InvalidRunStateError
+        for a run that is paused or closed.
+        """
+        from django_workflows.store import control
+
+        control.pause(self)
+
+    async def apause(self) -> None:
+        await sync_to_async(self.pause)()
+
+    def resume(self) -> None:
+        """Let a paused run go on, and try a blocked one again now.
+
+        Raises InvalidRunStateError for a run that is neither.
+        """
+        from django_workflows.store import control
+
+        control.resume(self)
+
+    async def aresume(self) -> None:
+        await sync_to_async(self.resume)()
+
+    def wake(self) -> None:
+        """End the run's current ``sleep()`` calls now.
+
+        Time-outs and the delays of retries stay as they are; a run that sleeps nowhere
+        goes on unchanged, a paused one is woken when it is resumed. Raises
+        InvalidRunStateError for a closed run.
+        """
+        from django_workflows.store import control
+
+        control.wake(self)
+
+    async def awake(self) -> None:
+        await sync_to_async(self.wake)()

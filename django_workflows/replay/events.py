@@ -76,6 +76,8 @@ INPUTS: Final = frozenset(
         CHILD_CANCELLED,
     }
 )
+#: Notes that tell whether the run stands still.
+PAUSING: Final = frozenset({RUN_PAUSED, RUN_RESUMED})
 #: The entries that end a run.
 TERMINAL: Final = frozenset(
     {

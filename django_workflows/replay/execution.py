@@ -93,6 +93,8 @@ class Execution:
         #: The event that ended the run, once there is one.
         self.end: LogEvent | None = None
         self.cancel_delivered = False
+        #: It stands still, by the last entry of its log that says so.
+        self.is_paused = False
         self.started_us = 0
         self.steps: dict[str, StepCall] = {}
         self.timers: dict[str, Timer] = {}
@@ -299,6 +301,8 @@ class Execution:
             return
         call = self.steps.get(event.correlation_id)
         if call is None:
+            if event.type in _STANDS_STILL:
+                self.is_paused = _STANDS_STILL[event.type]
             return
         if event.type == log.STEP_STARTED:
             call.attempt = event.detail["attempt"]
@@ -790,6 +794,8 @@ def _told(event: LogEvent) -> str:
 
 
 _MICROSECOND = datetime.resolution
+#: Entries after which a run is paused, or is not any more.
+_STANDS_STILL = {log.RUN_PAUSED: True, log.RUN_RESUMED: False, log.RUN_RETRIED: False}
 #: How often a dropped run's code is refused before it is left waiting.
 _REFUSALS = 100
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND

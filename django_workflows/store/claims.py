@@ -93,9 +93,8 @@ def _claimed(row: Sequence[Any]) -> ClaimedRun:
     )
 
 
-# `wake_at` is set on open runs only. Beside the inbox the status must not look like
-# something to search by: those with something unread are far fewer.
-_OPEN = "r.status || '' IN ('pending', 'running')"
+_OPEN = "('pending', 'running', 'paused')"
+# `wake_at` is set on open runs only, and not on paused ones.
 _CANDIDATES = """
     SELECT id, priority, due FROM (
         SELECT r.id, r.priority, r.wake_at AS due FROM django_workflows_run r
@@ -107,8 +106,10 @@ _CANDIDATES = """
     SELECT id, priority, due FROM (
         SELECT DISTINCT r.id, r.priority, r.created_at AS due
         FROM {unread} WHERE e.seq IS NULL AND r.owner = '' AND r.queue {queues}
-        AND r.blocked_reason = '' AND r.suspicion {suspicion}
-        AND {mark} {known} AND {open} LIMIT {window}
+        AND r.suspicion {suspicion} AND {mark} {known} AND (
+            {status} IN ('pending', 'running') AND r.blocked_reason = ''
+            OR {status} = 'paused' AND e.type IN ('run_resumed', 'cancel_requested')
+        ) LIMIT {window}
     ) AS unread
 """
 
@@ -163,7 +164,9 @@ def candidates_sql(
         window=WINDOW,
         mark=mark,
         unread=unread_events(database),
-        open=_OPEN if is_postgresql(database) else "r.status IN ('pending', 'running')",
+        # The status must not look like something to search by: runs with something
+        # unread are far fewer.
+        status="r.status || ''" if is_postgresql(database) else "r.status",
         suspicion="> 0" if suspects else "= 0",
     )
     return candidates, [*queue_values, *known_values, *queue_values, *known_values]
@@ -185,7 +188,7 @@ def _claim_postgresql(
         taken AS MATERIALIZED (
             SELECT free.id FROM quick, best CROSS JOIN LATERAL (
                 SELECT r.id FROM django_workflows_run r WHERE r.id = best.id
-                AND r.owner = '' AND r.status IN ('pending', 'running')
+                AND r.owner = '' AND r.status IN {_OPEN}
                 FOR NO KEY UPDATE SKIP LOCKED
             ) AS free LIMIT %s
         )
@@ -225,7 +228,7 @@ def _claim(
     with transaction(database), database.cursor() as cursor:
         cursor.execute(
             f"SELECT id FROM django_workflows_run WHERE id IN ({_marks(ids)}) "
-            f"AND owner = '' AND status IN ('pending', 'running') ORDER BY id{skip}",
+            f"AND owner = '' AND status IN {_OPEN} ORDER BY id{skip}",
             ids,
         )
         free = [row[0] for row in cursor.fetchall()]
@@ -278,6 +281,13 @@ class ClaimedStep:
     attributes: dict[str, Any]
 
 
+#: Of a step: its run does not stand still. Looked up for each step that is due.
+NOT_PAUSED = (
+    "(SELECT r.status FROM django_workflows_run r "
+    "WHERE r.id = django_workflows_step.run_id) <> 'paused'"
+)
+
+
 def claim_steps(
     database: BaseDatabaseWrapper,
     worker_id: str,
@@ -304,6 +314,7 @@ def claim_steps(
             "SELECT id FROM django_workflows_step "
             f"WHERE queue {queues_in} AND due_at <= {now_sql(database)} "
             f"AND status = 'pending' AND suspect = %s AND name {known_in} "
+            f"AND {NOT_PAUSED} "
             "ORDER BY priority DESC, due_at LIMIT %s",
             [*queue_values, suspects, *known_values, limit],
         )

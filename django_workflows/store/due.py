@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
-from django_workflows.store.claims import candidates_sql
+from django_workflows.store.claims import NOT_PAUSED, candidates_sql
 from django_workflows.store.database import (
     connection,
     database_time,
@@ -48,7 +48,8 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
             cursor.execute(
                 "SELECT 1 FROM django_workflows_step WHERE "
                 f"queue IN ({marks}) AND due_at <= {now} AND status = 'pending' "
-                f"AND name IN ({', '.join(['%s'] * len(steps))}) LIMIT 1",
+                f"AND name IN ({', '.join(['%s'] * len(steps))}) "
+                f"AND {NOT_PAUSED} LIMIT 1",
                 [*queues, *steps],
             )
             if cursor.fetchone() is not None:

@@ -10,6 +10,11 @@ from django_workflows.store.database import is_postgresql, now_sql
 OWNED = "owner = %s AND NOT (owner = '')"
 
 
+def unless_paused(time: str) -> str:
+    """A time for a run's `wake_at`, in SQL: a paused run is never due by itself."""
+    return f"CASE WHEN status = 'paused' THEN NULL ELSE {time} END"
+
+
 def unread_events(database: BaseDatabaseWrapper) -> str:
     """What to select FROM for unread events `e` and their runs `r`.
 

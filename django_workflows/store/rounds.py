@@ -18,7 +18,7 @@ from django_workflows.store.database import (
     now_sql,
     transaction,
 )
-from django_workflows.store.inbox import OWNED
+from django_workflows.store.inbox import OWNED, unless_paused
 from django_workflows.store.notify import DONE, DUE, publish
 from django_workflows.store.round_hooks import claim_hooks, give_up_hooks
 from django_workflows.store.round_postgresql import commit_in_two_trips, write_at_once
@@ -87,7 +87,7 @@ def free_run(
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE django_workflows_run SET owner = '', fence = fence + 1, "
-            f"wake_at = {now_sql(database)}, is_alone = %s "
+            f"wake_at = {unless_paused(now_sql(database))}, is_alone = %s "
             "WHERE id = %s AND owner = %s AND fence = %s",
             (False, run_id, worker_id, fence),
         )

@@ -15,7 +15,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.conf import conf
 from django_workflows.replay.events import STEP_RETRYING
 from django_workflows.store.database import connection, now_sql, transaction
-from django_workflows.store.inbox import OWNED, insert_inbox, unread_events
+from django_workflows.store.inbox import (
+    OWNED,
+    insert_inbox,
+    unless_paused,
+    unread_events,
+)
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.workers import process_identity
 
@@ -178,7 +183,8 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
     queues = [row[0] for row in cursor.fetchall()]
     limit = MAX_RUN_CRASHES + 1
     cursor.execute(
-        "UPDATE django_workflows_run SET blocked_reason = %s, blocked_code = COALESCE("
+        "UPDATE django_workflows_run SET status = 'running', "
+        "blocked_reason = %s, blocked_code = COALESCE("
         "(SELECT code FROM django_workflows_worker WHERE id = %s), ''), "
         "blocked_times = blocked_times + 1 "
         f"WHERE {OWNED} AND is_alone = %s AND suspicion + 1 >= %s",
@@ -197,10 +203,11 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
     }[database.vendor]
     # MySQL reads columns as already changed by the assignments before: the order is
     # that in which nothing is changed before it is read.
+    wake_at = (
+        f"CASE WHEN is_alone AND suspicion + 1 >= {limit} THEN {hour} ELSE {now} END"
+    )
     cursor.execute(
-        "UPDATE django_workflows_run SET "
-        f"wake_at = CASE WHEN is_alone AND suspicion + 1 >= {limit} "
-        f"THEN {hour} ELSE {now} END, "
+        f"UPDATE django_workflows_run SET wake_at = {unless_paused(wake_at)}, "
         "suspicion = CASE WHEN is_alone THEN suspicion + 1 "
         "WHEN suspicion > 1 THEN suspicion ELSE 1 END, "
         f"is_alone = %s, owner = '', fence = fence + 1 WHERE {OWNED}",

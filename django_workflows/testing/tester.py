@@ -158,6 +158,8 @@ class WorkflowTester:
         if run.blocked_reason:
             blocked = self._blocked_error(run)
             raise blocked or WorkflowError(run.blocked_reason)
+        if run.status == Run.Status.PAUSED:
+            raise RuntimeError(f"run {run.pk} of {run.workflow} is paused: resume() it")
         hooks = ", ".join(repr(hook.token) for hook in run.hooks.all())
         waits = f"the hook {hooks}" if hooks else "something outside of it"
         raise RuntimeError(

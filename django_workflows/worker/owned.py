@@ -18,6 +18,7 @@ from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
+from django_workflows.worker import pausing
 from django_workflows.worker.attempt import Attempt, Ended, Verdict
 from django_workflows.worker.growth import outgrown
 
@@ -74,7 +75,8 @@ class OwnedRun:
         self.queued: set[str] = set()
         #: For when the reactor has been told to look at this run again.
         self.timer_us = 0
-        self._last_us = 0
+        #: The time of its last event, which no later one precedes.
+        self.last_us = 0
 
     # -- loading ----------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ class OwnedRun:
         history = [to_log_event(row) for row in rows if row[1] is not None]
         self.take_in([row for row in rows if row[1] is None])
         self.last_seq = history[-1].seq or 0
-        self._last_us = history[-1].time
+        self.last_us = history[-1].time
         commands = self.execution.replay(history)
         if self.execution.started_us and attributes != self.execution.info.attributes:
             # Some were set in a part of the log that is void by now.
@@ -121,15 +123,23 @@ class OwnedRun:
             for claim in claims:
                 self._store(self.execution.deliver(claim))
         if self.execution.started_us == 0 and not self.ended:
+            if not pausing.may_begin(self, now_us):
+                return
             self._begin(now_us)
+        elif self.is_paused and not pausing.may_go_on(self, now_us):
+            return
         while self.pending and not self.ended and not self.claims:
-            self._deliver(self.pending.popleft(), now_us)
+            event = self.pending.popleft()
+            if event.type not in log.PAUSING:
+                self.deliver(event, now_us)
+            elif pausing.obey(self, event, now_us):
+                return
         while not self.ended and not self.claims:
             timer = self.execution.next_timer()
             if timer is None or timer.due_us > now_us:
                 break
             event = LogEvent(log.WAIT_COMPLETED, timer.id)
-            self._deliver(event, max(now_us, timer.due_us))
+            self.deliver(event, max(now_us, timer.due_us))
         if self.last_seq >= conf.HISTORY_LIMIT and not self.ended:
             error = outgrown(self.id, self.last_seq)
             self._store([self._failure(error, now_us)])
@@ -141,12 +151,13 @@ class OwnedRun:
             detail["attributes"] = info.attributes
         event = LogEvent(log.RUN_STARTED, detail=detail)
         self.status = self.to_write().status = "running"
-        self.started_us = max(now_us, self._last_us)
+        self.started_us = max(now_us, self.last_us)
         self.to_write().started_us = self.started_us
-        self._deliver(event, now_us)
+        self.deliver(event, now_us)
 
-    def _deliver(self, event: LogEvent, now_us: int) -> None:
-        event.time = self._last_us = max(now_us, self._last_us)
+    def deliver(self, event: LogEvent, now_us: int) -> None:
+        """Number an event and let the run's code, or its books, know of it."""
+        event.time = self.last_us = max(now_us, self.last_us)
         self.append(event)
         if event.type in log.INPUTS:
             self.to_write().trusted = True
@@ -220,7 +231,7 @@ class OwnedRun:
             priority=self.priority if settings.priority is None else settings.priority,
             run_queue=self.queue,
             created_us=call.created_us,
-            started_us=max(now_us, self._last_us),
+            started_us=max(now_us, self.last_us),
             errors=call.errors,
             crashes=call.crashes,
             has_row=settings.atomic,
@@ -235,7 +246,7 @@ class OwnedRun:
         event = LogEvent(
             log.STEP_STARTED, call.id, detail=detail, time=attempt.started_us
         )
-        self._last_us = attempt.started_us
+        self.last_us = attempt.started_us
         self.append(event)
         self.execution.note(event)
         self.running[call.id] = attempt
@@ -257,9 +268,9 @@ class OwnedRun:
             log.STEP_RETRYING,
             call.id,
             detail={"attempt": call.attempt, "reason": reason, "retry_at": now_us},
-            time=max(now_us, self._last_us),
+            time=max(now_us, self.last_us),
         )
-        self._last_us = event.time
+        self.last_us = event.time
         self.append(event)
         self.execution.note(event)
 
@@ -332,8 +343,10 @@ class OwnedRun:
         """Give the run up with the next commit; it is due by itself at that time."""
         write = self.to_write()
         write.release = True
-        write.wake_us = due_us
-        write.is_waiting = self.is_idle and not self.execution.steps
+        write.wake_us = None if self.is_paused else due_us
+        write.is_waiting = (
+            self.is_idle and not self.execution.steps and not self.is_paused
+        )
 
     def fail(self, error: Exception, now_us: int) -> None:
         """The database refuses a value of this run: it fails, alone and clearly."""
@@ -354,7 +367,7 @@ class OwnedRun:
         """An end that the run's code has nothing to do with."""
         return LogEvent(
             log.RUN_FAILED,
-            time=max(now_us, self._last_us),
+            time=max(now_us, self.last_us),
             detail={"by": "engine"},
             payload=failures.capture(error),
         )
@@ -388,6 +401,11 @@ class OwnedRun:
             or self.ended
             or self.is_frozen
         )
+
+    @property
+    def is_paused(self) -> bool:
+        """It stands still until somebody lets it go on."""
+        return self.execution.is_paused
 
     def close(self) -> None:
         self.execution.close()

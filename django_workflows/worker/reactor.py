@@ -25,6 +25,7 @@ from django_workflows.replay.operations import StepCall
 from django_workflows.store import blocking, history
 from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
+from django_workflows.worker import pausing
 from django_workflows.worker.attempt import (
     KINDS,
     Attempt,
@@ -378,6 +379,8 @@ class Reactor:
 
     def _plan_steps(self, run: OwnedRun, now_us: int) -> None:
         """Queue what is to be started here; offer the rest to whoever can take it."""
+        if run.is_paused:
+            return
         for call in run.retrying():
             if call.retry_us <= now_us and call not in run.ready:
                 run.ready.append(call)
@@ -403,7 +406,11 @@ class Reactor:
         room = {kind: self.executor.room(kind) for kind in KINDS}
         for _ in range(len(self._waiting)):
             since_us, run, call = self._waiting.popleft()
-            if self.owned.get(run.id) is not run or call not in run.ready:
+            if (
+                self.owned.get(run.id) is not run
+                or call not in run.ready
+                or run.is_paused
+            ):
                 run.queued.discard(call.id)
                 continue
             kind = kind_of(call.step, call.step.settings, call.suspect)
@@ -423,6 +430,9 @@ class Reactor:
 
     def _plan_release(self, run: OwnedRun, now_us: int) -> None:
         """Give a run up with the commit that leaves it waiting."""
+        if run.is_paused and not run.ended:
+            pausing.stand_still(run, now_us)
+            return
         if run.ended or not run.is_idle:
             return
         due_us = run.next_due_us()

@@ -1,8 +1,10 @@
-"""What people do to runs: cancel and terminate."""
+"""What people do to runs."""
 
 from __future__ import annotations
 
 from django_workflows.store.control.cancelling import cancel
+from django_workflows.store.control.pausing import pause, resume
 from django_workflows.store.control.terminating import terminate
+from django_workflows.store.control.waking import wake
 
-__all__ = ["cancel", "terminate"]
+__all__ = ["cancel", "pause", "resume", "terminate", "wake"]

@@ -15,10 +15,11 @@ from django_workflows.replay.events import (
     RUN_RESUMED,
     RUN_RETRIED,
 )
-from django_workflows.store.control.ending import (
-    end_run,
+from django_workflows.store.control.ending import end_run
+from django_workflows.store.control.rows import (
     lock_run,
     not_found,
+    refresh,
     require_open,
 )
 from django_workflows.store.database import alias, connection
@@ -30,7 +31,7 @@ def cancel(run: Run, reason: str = "") -> None:
     """Ask a run to stop; see ``Run.cancel``."""
     database = connection()
     with transaction.atomic(using=alias()):
-        run.refresh_from_db(using=alias())
+        refresh(run)
         if run.status == Run.Status.CANCELLED:
             return
         require_open(run.pk, run.status, "cancelled")

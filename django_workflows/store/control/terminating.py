@@ -6,12 +6,8 @@ from django.db import transaction
 
 from django_workflows.models import Run
 from django_workflows.replay.events import RUN_TERMINATED
-from django_workflows.store.control.ending import (
-    end_run,
-    lock_run,
-    not_found,
-    require_open,
-)
+from django_workflows.store.control.ending import end_run
+from django_workflows.store.control.rows import lock_run, not_found, require_open
 from django_workflows.store.database import alias, connection
 
 
