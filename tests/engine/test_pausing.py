@@ -22,6 +22,8 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Event, Run, Step
+from django_workflows.store import sweep
+from django_workflows.store.database import connection
 from django_workflows.testing import WorkflowTester
 from tests.engine.transactions import rolled_back
 
@@ -290,6 +292,8 @@ def test_a_resume_taken_back_before_it_took_effect(workflows: WorkflowTester) ->
     workflows.run_until_idle()
     # What had come before the second pause was delivered before it.
     assert run.result() == ["payload"]
+    assert unread() == ["run_paused"]
+    sweep.delete_strays(connection())
     assert unread() == []
 
 
