@@ -52,6 +52,11 @@ def check_size(data: bytes) -> bytes:
     return data
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether a stored payload went through a codec: it is not to be read as it is."""
+    return data.startswith(_CODED)
+
+
 def unseal(data: bytes) -> bytes:
     """The encoded data in a stored payload.
 
@@ -60,7 +65,7 @@ def unseal(data: bytes) -> bytes:
     """
     if type(data) is not bytes:
         data = bytes(data)
-    if not data.startswith(_CODED):
+    if not is_sealed(data):
         return data
     name = conf.PAYLOAD_CODEC
     if name is None:

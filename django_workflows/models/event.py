@@ -73,10 +73,16 @@ class Event(models.Model):
         return f"{number} {self.type}"
 
     @property
+    def details(self) -> dict[str, Any]:
+        """The engine's own part of what the event says, as plain JSON values."""
+        details: dict[str, Any] = json.loads(self.detail) if self.detail else {}
+        return details
+
+    @property
     def data(self) -> dict[str, Any]:
         """What the event says, values decoded: its details and, if it has one, the
         value that goes with it (`input`, `output`, `error`, `payload`, `metadata`)."""
-        data: dict[str, Any] = json.loads(self.detail) if self.detail else {}
+        data = self.details
         if self.payload is None:
             return data
         payload = unseal(bytes(self.payload))

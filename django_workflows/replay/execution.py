@@ -32,6 +32,7 @@ from django_workflows.errors import (
     NonDeterminismError,
     SerializationError,
     StepFailedError,
+    WorkflowError,
     WorkflowGuardError,
 )
 from django_workflows.replay import children
@@ -59,6 +60,18 @@ class RunBlocked(BaseException):
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class SeedUnknownError(WorkflowError):
+    """The run draws on its secret seed, and this history of it has none.
+
+    ``file`` and ``line`` tell where.
+    """
+
+    def __init__(self, message: str, file: str, line: int) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
 
 
 class BurstTimeout(BaseException):
@@ -754,16 +767,28 @@ class Execution:
     # -- determinism for workflow code ----------------------------------------------
 
     def random(self) -> random.Random:
-        self.require_open()
+        self._require_seed("random()")
         if self._random is None:
             self._random = random.Random(self._secret("random"))
         return self._random
 
     def uuid4(self) -> uuid.UUID:
-        self.require_open()
+        self._require_seed("uuid4()")
         if self._uuids is None:
             self._uuids = random.Random(self._secret("uuid4"))
         return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
+
+    def _require_seed(self, name: str) -> None:
+        self.require_open()
+        if not self.info.seed:
+            error = SeedUnknownError(
+                f"the code calls {name}, whose values derive from the run's secret "
+                "seed, and this history has none: export it with --with-seed, or "
+                "replay it where the run is in the database",
+                *workflow_location(),
+            )
+            self._taint(error)
+            raise error
 
     def _secret(self, *purpose: str) -> bytes:
         return hmac.digest(self.info.seed, "\n".join(purpose).encode(), hashlib.sha256)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django_workflows.conf import conf
 from django_workflows.models import Run
-from django_workflows.replay.definitions import registry
 from django_workflows.replay.events import LogEvent
-from django_workflows.replay.execution import Execution, RunInfo
+from django_workflows.replay.execution import RunInfo
 from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.database import connection
 from django_workflows.store.history import read_logs, to_log_event
@@ -34,15 +31,3 @@ def stored_log(run: Run) -> list[LogEvent]:
     """The numbered events of a run, in order."""
     rows = read_logs(connection(), [run.pk])[run.pk]
     return [to_log_event(row) for row in rows if row[1] is not None]
-
-
-def replay_log(run: Run, events: Sequence[LogEvent]) -> None:
-    """Run today's code of a run's workflow against events of its log.
-
-    Raises RunBlocked with what keeps it from going on, and WorkflowNotRegisteredError.
-    """
-    execution = Execution(registry.workflow(run.workflow, run.version), run_info(run))
-    try:
-        execution.replay(events)
-    finally:
-        execution.close()

@@ -7,18 +7,33 @@ def test_order(workflows):
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_workflows.store.checking import Broken, ReplayReport, check_replay
+    from django_workflows.store.exports import export_history
     from django_workflows.testing.tester import WorkflowTester
 
-__all__ = ["WorkflowTester"]
+_HOMES = {
+    "Broken": "store.checking",
+    "ReplayReport": "store.checking",
+    "WorkflowTester": "testing.tester",
+    "check_replay": "store.checking",
+    "export_history": "store.exports",
+}
+
+__all__ = [
+    "Broken",
+    "ReplayReport",
+    "WorkflowTester",
+    "check_replay",
+    "export_history",
+]
 
 
 def __getattr__(name: str) -> Any:
     # pytest loads the plugin beside this file before Django is set up.
-    if name == "WorkflowTester":
-        from django_workflows.testing.tester import WorkflowTester
-
-        return WorkflowTester
+    if name in _HOMES:
+        return getattr(import_module(f"django_workflows.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

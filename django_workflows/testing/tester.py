@@ -16,8 +16,8 @@ from django_workflows.errors import (
 from django_workflows.models import Run, Step, Worker
 from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
-from django_workflows.replay.execution import RunBlocked
 from django_workflows.store import due, sweep, workers
+from django_workflows.store.checking import check_history
 from django_workflows.store.database import (
     alias,
     connection,
@@ -25,8 +25,9 @@ from django_workflows.store.database import (
     freeze_time,
     to_datetime,
 )
+from django_workflows.store.exports import History
 from django_workflows.store.launching import start
-from django_workflows.store.replays import replay_log, stored_log
+from django_workflows.store.replays import stored_log
 from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker.code import code_digest
 from django_workflows.worker.reactor import Reactor
@@ -209,10 +210,9 @@ class WorkflowTester:
         Raises NonDeterminismError, or whatever else keeps the run from going on.
         """
         fresh = Run.objects.using(alias()).get(pk=run.pk)
-        try:
-            replay_log(fresh, stored_log(fresh))
-        except RunBlocked as blocked:
-            raise blocked.error from None
+        broken = check_history(History(fresh, stored_log(fresh)))
+        if broken is not None:
+            raise broken.error
 
     def _begin_worker(self) -> None:
         worker_id = new_id("wrkr")

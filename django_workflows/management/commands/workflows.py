@@ -34,6 +34,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the subcommand; a code other than 0 ends the process with it."""
         subcommand = self._subcommands[options["subcommand"]]
+        # `call_command(stdout=...)` puts others there after the parser was made.
+        subcommand.stdout, subcommand.stderr = self.stdout, self.stderr
         if code := subcommand.handle(argparse.Namespace(**options)):
             sys.exit(code)
 

@@ -1,0 +1,43 @@
+"""``manage.py workflows export``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from django.core.management.base import CommandError, CommandParser
+
+from django_workflows.errors import WorkflowRunNotFoundError
+from django_workflows.management.subcommands.base import BaseSubcommand
+
+
+class Subcommand(BaseSubcommand):
+    """Writes a run's history as JSON, for ``check-replay`` and for people."""
+
+    help = "Write a run's history as JSON, to be replayed by check-replay."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the run, ``--with-seed`` and ``--json``."""
+        parser.add_argument("run", metavar="RUN", help="The run's id.")
+        parser.add_argument(
+            "--with-seed",
+            action="store_true",
+            help="Include the run's secret seed in clear: needed to replay a run that "
+            "uses random() or uuid4() away from its database. Keep the file secret.",
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="One JSON document, as always."
+        )
+
+    def handle(self, options: argparse.Namespace) -> int:
+        """Print the document."""
+        from django_workflows.store.exports import export_history
+        from django_workflows.store.launching import get_run
+
+        try:
+            run = get_run(options.run)
+        except WorkflowRunNotFoundError as error:
+            raise CommandError(str(error)) from error
+        document = export_history(run, with_seed=options.with_seed)
+        self.stdout.write(json.dumps(document, indent=1))
+        return 0
