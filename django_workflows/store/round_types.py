@@ -55,6 +55,8 @@ class RunWrite:
     has_hooks: bool = False
     claims: list[LogEvent] = field(default_factory=list)
     disposed: list[str] = field(default_factory=list)
+    #: How steps have ended, for receivers of `step_finished`.
+    ended_steps: list[dict[str, Any]] = field(default_factory=list)
     #: All attributes of the run, where its code has set any.
     attributes: dict[str, Any] | None = None
 

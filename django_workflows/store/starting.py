@@ -15,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import IntegrityError
 
 from django_workflows.replay.events import RUN_CREATED
+from django_workflows.signals import run_created
+from django_workflows.store.announcements import News, announce
 from django_workflows.store.database import (
     despite_deadlocks,
     is_postgresql,
@@ -72,8 +74,17 @@ def insert_runs(
     have a key that is held by another run. Never raises IntegrityError.
     """
     if is_postgresql(database):
-        return _insert_postgresql(database, runs)
-    return despite_deadlocks(database, lambda: _insert_rows(database, runs))
+        created = _insert_postgresql(database, runs)
+    else:
+        created = despite_deadlocks(database, lambda: _insert_rows(database, runs))
+    if run_created.receivers:
+        news = [
+            News(run_created, run.id, run.workflow, "pending")
+            for run in runs
+            if run.id in created
+        ]
+        announce(database, news)
+    return created
 
 
 #: Columns that say what is to be run, in the types of PostgreSQL. `start_at` and the

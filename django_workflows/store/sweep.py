@@ -14,6 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
 from django_workflows.replay.events import STEP_RETRYING
+from django_workflows.signals import run_blocked
+from django_workflows.store.announcements import News, announce
 from django_workflows.store.database import connection, now_sql, transaction
 from django_workflows.store.inbox import (
     OWNED,
@@ -182,6 +184,9 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
     )
     queues = [row[0] for row in cursor.fetchall()]
     limit = MAX_RUN_CRASHES + 1
+    reason = BLOCKED_BY_CRASHES.format(crashes=MAX_RUN_CRASHES)
+    if run_blocked.receivers:
+        _announce_blocked(database, cursor, worker_id, reason, limit)
     cursor.execute(
         "UPDATE django_workflows_run SET status = 'running', "
         "blocked_reason = %s, blocked_code = COALESCE("
@@ -189,7 +194,7 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
         "blocked_times = blocked_times + 1 "
         f"WHERE {OWNED} AND is_alone = %s AND suspicion + 1 >= %s",
         (
-            BLOCKED_BY_CRASHES.format(crashes=MAX_RUN_CRASHES),
+            reason,
             worker_id,
             worker_id,
             True,
@@ -216,6 +221,25 @@ def _free_runs(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> in
     freed = int(cursor.rowcount)
     notify(database, DUE, queues)
     return freed
+
+
+def _announce_blocked(
+    database: BaseDatabaseWrapper,
+    cursor: Any,
+    worker_id: str,
+    reason: str,
+    limit: int,
+) -> None:
+    cursor.execute(
+        "SELECT id, workflow, blocked_times + 1 FROM django_workflows_run "
+        f"WHERE {OWNED} AND is_alone = %s AND suspicion + 1 >= %s",
+        (worker_id, True, limit),
+    )
+    news = [
+        News(run_blocked, run_id, name, "running", {"reason": reason, "times": times})
+        for run_id, name, times in cursor.fetchall()
+    ]
+    announce(database, news)
 
 
 def _free_steps(database: BaseDatabaseWrapper, cursor: Any, worker_id: str) -> int:

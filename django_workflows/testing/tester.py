@@ -17,6 +17,7 @@ from django_workflows.models import Run, Step, Worker
 from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
 from django_workflows.store import due, sweep, workers
+from django_workflows.store.announcements import send_held_back
 from django_workflows.store.checking import check_history
 from django_workflows.store.database import (
     alias,
@@ -125,6 +126,7 @@ class WorkflowTester:
         """
         reactor = self._reactor
         reactor.queues = self._queues()
+        send_held_back(connection())
         while True:
             reactor.looks_due = True
             worked = reactor.round(reactor.wait(0))
@@ -133,6 +135,7 @@ class WorkflowTester:
                 worked = True
             if worked or self._is_busy() or not reactor.arrivals.empty():
                 reactor.queues = self._queues()
+                send_held_back(connection())
                 continue
             held_up = any(run.is_frozen for run in reactor.owned.values())
             if not (reactor.let_go() and held_up):

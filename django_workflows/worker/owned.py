@@ -14,6 +14,7 @@ from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution
 from django_workflows.replay.operations import StepCall
+from django_workflows.signals import step_finished
 from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
@@ -161,9 +162,24 @@ class OwnedRun:
         self.append(event)
         if event.type in log.INPUTS:
             self.to_write().trusted = True
+            if step_finished.receivers:
+                self._note_step_end(event)
             self._store(self.execution.deliver(event))
         else:
             self.execution.note(event)
+
+    def _note_step_end(self, event: LogEvent) -> None:
+        """Keep for those who listen what is not known of a step any more later."""
+        call = self.execution.steps.get(event.correlation_id)
+        if call is None:
+            return
+        ended = {
+            "status": event.type.removeprefix("step_"),
+            "step_id": call.id,
+            "step_name": call.step.name,
+            "attempt": call.attempt,
+        }
+        self.to_write().ended_steps.append(ended)
 
     def append(self, event: LogEvent) -> None:
         """Number an event and put it into what is to be stored."""

@@ -19,7 +19,7 @@ from django.db.utils import DatabaseError, InterfaceError
 from django_workflows.conf import conf
 from django_workflows.core.ids import new_id
 from django_workflows.replay.execution import BurstTimeout
-from django_workflows.store import workers
+from django_workflows.store import announcements, workers
 from django_workflows.store.attempts import cut_attempts
 from django_workflows.store.database import alias, database_time, private_connection
 from django_workflows.store.notify import DUE
@@ -32,6 +32,9 @@ from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.reactor import Reactor
 
 logger = logging.getLogger("django_workflows.worker")
+
+#: Seconds for which a process that ends waits for receivers of signals, at most.
+SIGNALS_GRACE = 5.0
 
 _draining = threading.Event()
 _current: WorkerProcess | None = None
@@ -125,6 +128,10 @@ class WorkerProcess:
 
     def work(self) -> None:
         """Run rounds until there is nothing to do for a while, or the slice is over."""
+        with announcements.in_background():
+            self._work()
+
+    def _work(self) -> None:
         began = time.monotonic()
         slice_end, linger = began + conf.SLICE, conf.LINGER
         idle_since = began
@@ -329,6 +336,7 @@ class WorkerProcess:
             )
             cut_attempts(self.database, [(a.step_id, a.number) for a in left])
         workers.unregister(self.database, self.id)
+        announcements.wait_until_sent(min(grace, SIGNALS_GRACE))
         self.abandon()
 
     def give_up(self) -> None:

@@ -22,7 +22,9 @@ from django_workflows.conf import conf
 from django_workflows.replay.execution import RunBlocked
 from django_workflows.replay.guard import watching
 from django_workflows.replay.operations import StepCall
-from django_workflows.store import blocking, history
+from django_workflows.signals import run_blocked
+from django_workflows.store import announcements, blocking, history
+from django_workflows.store.announcements import News
 from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
 from django_workflows.worker import pausing
@@ -445,8 +447,12 @@ class Reactor:
         """Store what the runs have done, then let their attempts run."""
         outcome = self.committer.commit([run.write for run in runs if run.write])
         started: list[Attempt] = []
+        news: list[News] = []
+        is_heard = announcements.is_heard()
         for run in runs:
             if run.id in outcome.stored:
+                if is_heard and run.write is not None:
+                    news += announcements.news_of_round(run.workflow.name, run.write)
                 started += self._stored(run)
             elif run.id in outcome.poisoned and not run.is_failing:
                 run.fail(outcome.poisoned[run.id], self.clock.now_us())
@@ -460,6 +466,8 @@ class Reactor:
                 self._forget(run)
         if started:
             self.executor.submit(started)
+        if news:
+            announcements.send(news)
 
     def _stored(self, run: OwnedRun) -> list[Attempt]:
         """The round is stored for this run. Returns the attempts that may run now."""
@@ -622,12 +630,13 @@ class Reactor:
         run.close()
         rows, inbox = run.unstored_steps()
         delay = blocking.retry_delay(run.blocked_times)
-        blocking.block_run(
+        reason = f"{type(error).__name__}: {error}"
+        is_blocked = blocking.block_run(
             self.database,
             self.worker_id,
             run.id,
             run.fence,
-            reason=f"{type(error).__name__}: {error}",
+            reason=reason,
             code=self.code,
             retry_us=self.clock.now_us() + round(delay * 1_000_000),
             rows=rows,
@@ -636,6 +645,10 @@ class Reactor:
         for row in rows:
             if row.status == "running":
                 run.running[row.id].has_row = True
+        if is_blocked and run_blocked.receivers:
+            more = {"reason": reason, "times": run.blocked_times + 1}
+            news = News(run_blocked, run.id, run.workflow.name, "running", more)
+            announcements.send([news])
         logger.error(
             "run %s of %s is blocked: %s",
             run.id,

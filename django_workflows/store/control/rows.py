@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.errors import InvalidRunStateError, WorkflowRunNotFoundError
 from django_workflows.models import Run
+from django_workflows.store.announcements import announce_event
 from django_workflows.store.database import alias, database_time, moment, to_us
 
 #: Locks a run's row against rounds, which never wait for it, and against each other.
@@ -83,3 +84,4 @@ def append_event(
             "VALUES (%s, %s, %s, '', %s, NULL, %s)",
             (run_id, seq, kind, json.dumps(detail), moment(database, time_us)),
         )
+    announce_event(database, run_id, kind, detail)

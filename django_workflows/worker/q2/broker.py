@@ -209,6 +209,7 @@ class WorkflowBroker(ORM):  # type: ignore[misc]
     # -- dead workers ---------------------------------------------------------------
 
     def _sweep(self) -> None:
+        from django_workflows.store import announcements
         from django_workflows.store.sweep import DeadWatch, sweep
 
         now = time.monotonic()
@@ -218,7 +219,8 @@ class WorkflowBroker(ORM):  # type: ignore[misc]
             self._watch = DeadWatch()
         # A jittered period, so that many clusters do not sweep in step.
         self._sweep_at = now + random.uniform(0.5, 1.0)
-        sweep(self._watch)
+        with announcements.in_background():
+            sweep(self._watch)
 
     # -- workflows --------------------------------------------------------------------
 
