@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.dispatch import Signal
 
 from django_workflows import signals, start
 from django_workflows.models import Run
@@ -36,7 +37,7 @@ def _hear_end(run_id: str, status: str, run: Run, **_: Any) -> None:
 @pytest.fixture(autouse=True)
 def _listening() -> Iterator[None]:
     told.clear()
-    receivers = {
+    receivers: dict[Signal, Callable[..., None]] = {
         signals.run_started: _hear_start,
         signals.step_finished: _hear_step,
         signals.run_finished: _hear_end,
