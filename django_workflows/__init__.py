@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from django_workflows.replay.api import (
         WorkflowMetadata,
+        continue_as_new,
         create_hook,
         define_hook,
         deprecate_patch,
@@ -94,9 +95,9 @@ _HOMES = {
     "core.serialization": "ModelRef register_type",
     "errors": _ERRORS,
     "replay.api": (
-        "WorkflowMetadata create_hook define_hook deprecate_patch first_success "
-        "get_workflow_metadata now patched race random sleep start_child uuid4 "
-        "set_attributes"
+        "WorkflowMetadata continue_as_new create_hook define_hook deprecate_patch "
+        "first_success get_workflow_metadata now patched race random set_attributes "
+        "sleep start_child uuid4"
     ),
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
@@ -151,6 +152,7 @@ __all__ = [
     "aresume_hook",
     "astart",
     "astart_many",
+    "continue_as_new",
     "create_hook",
     "define_hook",
     "deprecate_patch",

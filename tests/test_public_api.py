@@ -21,7 +21,7 @@ PROMISED = {
     "in a workflow": (
         "sleep now random uuid4 race first_success create_hook define_hook "
         "get_workflow_metadata start_child patched deprecate_patch saga "
-        "set_attributes"
+        "set_attributes continue_as_new"
     ),
     "in a step": "get_step_metadata",
     "starting": "start astart start_many astart_many get_run aget_run",

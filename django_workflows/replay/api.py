@@ -10,7 +10,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from pydantic import TypeAdapter
 
@@ -214,6 +214,17 @@ def start_child(workflow: Any, /, *args: Any, **kwargs: Any) -> ChildHandle:
     """
     execution = current_execution("start_child()")
     return execution.start_child(find_workflow(workflow, "start_child()"), args, kwargs)
+
+
+def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:
+    """End this run and go on in a new one, with these arguments and an empty log.
+
+    Never returns, in the workflow function or any task of it. Hooks whose tokens the
+    new run claims again keep them without a gap, unread payloads included. Raises
+    TypeError for arguments that don't fit the workflow's signature, and
+    SerializationError for those that cannot be stored: then the run goes on.
+    """
+    current_execution("continue_as_new()").continue_as_new(args, kwargs)
 
 
 class DefinedHook(Generic[T]):

@@ -39,6 +39,7 @@ from django_workflows.replay import children
 from django_workflows.replay import events as log
 from django_workflows.replay.children import ChildHandle, Children
 from django_workflows.replay.closing import RunClosing, bury, close_all
+from django_workflows.replay.continuing import RunContinues, check_successor
 from django_workflows.replay.definitions import Step, Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.guard import Guard, Unguarded, workflow_location
@@ -116,6 +117,8 @@ class Execution:
         #: The event delivered last.
         self.event: LogEvent | None = None
         self.children = Children()
+        #: Hooks that its predecessor handed on and that it has not claimed, by token.
+        self.carried: dict[str, Hook] = {}
         self.blocked: BaseException | None = None
         self._input: bytes | None = None
         self._main: WorkflowTask | None = None
@@ -129,7 +132,7 @@ class Execution:
         self._hold_at_most = 64
         #: The run is being, or has been, dropped from memory.
         self.is_closing = False
-        self._refused_closing = 0
+        self._refused = 0
         self._context = Context()
         self._guard = Guard(self._taint) if conf.GUARD else Unguarded()
         self._random: random.Random | None = None
@@ -295,7 +298,7 @@ class Execution:
                 # asyncio raises it as well, which is meant for loops of a process.
                 if is_from_outside(error) or not self.loop.has_raised(error):
                     raise
-                if self._main is not None and self._main.done():
+                if self.end is not None or (self._main and self._main.done()):
                     return
 
     def _hold(self, generator: AsyncGenerator[Any, Any]) -> None:
@@ -316,6 +319,9 @@ class Execution:
         if call is None:
             if event.type in _STANDS_STILL:
                 self.is_paused = _STANDS_STILL[event.type]
+            elif event.type == log.HOOK_CARRIED:
+                hook = Hook(self, event.correlation_id, event.detail["token"])
+                self.hooks[hook.id] = self.carried[hook.token] = hook
             return
         if event.type == log.STEP_STARTED:
             call.attempt = event.detail["attempt"]
@@ -476,15 +482,15 @@ class Execution:
             self._guard.unpause(paused)
 
     def cancel_child(self, handle: ChildHandle) -> None:
-        if not self.is_closing:
+        if not self.is_over:
             self._issue(children.cancel_event(handle))
 
     def cancel_step(self, step_id: str) -> None:
-        if not self.is_closing and self.steps.pop(step_id, None) is not None:
+        if not self.is_over and self.steps.pop(step_id, None) is not None:
             self._issue(LogEvent(log.STEP_CANCELLED, step_id))
 
     def create_timer(self, target: DurableTimer, kind: str) -> None:
-        if self.is_closing:
+        if self.is_over:
             return  # clean-up code waits in vain, and is closed again
         when = target.when()
         delay = when - self.loop.time()
@@ -536,7 +542,7 @@ class Execution:
         return timer.id
 
     def cancel_timer(self, timer_id: str) -> None:
-        if not self.is_closing and self.timers.pop(timer_id, None) is not None:
+        if not self.is_over and self.timers.pop(timer_id, None) is not None:
             self._issue(LogEvent(log.WAIT_CANCELLED, timer_id))
 
     def create_hook(self, token: str | None, metadata: Any) -> Hook:
@@ -545,17 +551,19 @@ class Execution:
         payload = None
         if metadata is not None:
             payload = check_size(serialization.dumps(metadata, root="metadata"))
-        hook_id = self._next_id("hook", token or "")
+        carried = None if token is None else self.carried.pop(token, None)
+        hook_id = carried.id if carried else self._next_id("hook", token or "")
+        mark = {"carried": True} if carried else {}
         generated = self._secret("hook", hook_id).hex()[:40]
         event = self._issue(
             LogEvent(
                 log.HOOK_CREATED,
                 hook_id,
-                detail={"name": token or "", "token": token or generated},
+                detail={"name": token or "", "token": token or generated, **mark},
                 payload=payload,
             )
         )
-        hook = Hook(self, event.correlation_id, event.detail["token"])
+        hook = carried or Hook(self, event.correlation_id, event.detail["token"])
         self.hooks[hook.id] = hook
         return hook
 
@@ -566,7 +574,7 @@ class Execution:
         with the old code: False.
         """
         self._require_task("patched()")
-        if self.is_closing:
+        if self.is_over:
             return False
         if self._recorded is not None:
             return self._recorded.take(event) is not None
@@ -581,7 +589,7 @@ class Execution:
             self._recorded.take(event)
 
     def dispose_hook(self, hook: Hook) -> None:
-        if self.is_closing:
+        if self.is_over:
             return
         self.hooks.pop(hook.id, None)
         self._issue(LogEvent(log.HOOK_DISPOSED, hook.id))
@@ -593,6 +601,24 @@ class Execution:
         payload = serialization.dumps(changes, root="attributes")
         self._issue(LogEvent(log.ATTRIBUTES_SET, payload=payload))
         self.info.attributes = merged
+
+    def continue_as_new(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> NoReturn:
+        """End the run here; a successor starts with these arguments.
+
+        Raises TypeError and SerializationError for them, and then nothing has ended.
+        """
+        paused = self._guard.pause()
+        try:
+            self._require_task("continue_as_new()")
+            payload = check_successor(self.workflow, args, kwargs)
+        finally:
+            self._guard.unpause(paused)
+        if not self.is_over:
+            self._end_with(LogEvent(log.RUN_CONTINUED, payload=payload))
+            self.loop.stop_here()
+        raise RunContinues
 
     def _finish(self, main: WorkflowTask) -> None:
         """The function has ended: record how."""
@@ -608,12 +634,16 @@ class Execution:
             except SerializationError as failure:
                 error = failure
             else:
-                self.end = LogEvent(log.RUN_COMPLETED, payload=payload)
+                end = LogEvent(log.RUN_COMPLETED, payload=payload)
         if isinstance(error, asyncio.CancelledError) and self.cancel_delivered:
-            self.end = LogEvent(log.RUN_CANCELLED)
+            end = LogEvent(log.RUN_CANCELLED)
         elif error is not None:
-            self.end = LogEvent(log.RUN_FAILED, payload=failures.capture(error))
-        assert self.end is not None
+            end = LogEvent(log.RUN_FAILED, payload=failures.capture(error))
+        self._end_with(end)
+
+    def _end_with(self, end: LogEvent) -> None:
+        """Record how the run ends, or compare that with the log while replaying."""
+        self.end = end
         self.end.time = self.loop.now_us
         if self._recorded is None:
             self._commands.append(self.end)
@@ -632,7 +662,7 @@ class Execution:
     def _issue(self, event: LogEvent) -> LogEvent:
         """Record a command, or find the recorded one while replaying."""
         self.require_open()
-        if self.is_closing:
+        if self.is_over:
             return event
         self._known_ids.add(event.correlation_id)
         event.time = self.loop.now_us
@@ -672,18 +702,25 @@ class Execution:
 
     def require_open(self) -> None:
         """Refuse every call of a run that is blocked, or dropped from memory."""
-        if self.is_closing:
-            self._refused_closing += 1
-            if self._refused_closing <= _REFUSALS:
-                raise RunClosing("this run has been dropped from memory")
+        if self.is_over:
+            self._refused += 1
+            if self._refused <= _REFUSALS:
+                if self.is_closing:
+                    raise RunClosing("this run has been dropped from memory")
+                raise RunContinues
             # Code that swallows even this gets something that never settles, so that
             # it suspends sooner or later and can be buried.
         elif self.blocked is not None:
             raise self.blocked
 
+    @property
+    def is_over(self) -> bool:
+        """What the code still does is its way out, and none of it is recorded."""
+        return self.is_closing or self.end is not None
+
     def _require_task(self, name: str) -> None:
         self.require_open()
-        if not self.is_closing and asyncio.current_task(self.loop) is None:
+        if not self.is_over and asyncio.current_task(self.loop) is None:
             self.refuse(
                 name,
                 "it was called from a callback or a finalizer, outside of the run's "
@@ -734,7 +771,7 @@ class Execution:
     def report(self, context: dict[str, Any]) -> None:
         """What asyncio has to say about a task or a callback of this run."""
         error = context.get("exception")
-        if self.is_silent:
+        if self.is_silent or self.end is not None:
             return
         logger.error(
             "%s: %s",

@@ -95,6 +95,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 if until is not None and until.done():
                     return
 
+    def stop_here(self) -> None:
+        """Let what is ready never run, nor anything that gets ready from now on."""
+        self._ready.clear()
+        self._ready = deque()
+
     def has_raised(self, error: BaseException) -> bool:
         """A task of this run has ended with this very exception."""
         return any(task._exception is error for task in self.tasks)

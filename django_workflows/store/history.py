@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -17,6 +17,7 @@ from django_workflows.store.database import alias, among, to_datetime, to_us
 from django_workflows.store.inbox import unread_events
 
 COLUMNS = "run_id, seq, type, correlation_id, detail, payload, created_at, id"
+T = TypeVar("T")
 _NO_DETAIL: dict[str, Any] = {}
 
 
@@ -46,7 +47,7 @@ def read_logs(
     """The rows of whole logs, in order, each followed by the run's inbox."""
     rows: dict[str, list[Sequence[Any]]] = {run_id: [] for run_id in run_ids}
     with database.cursor() as cursor:
-        for part in _parts(run_ids):
+        for part in batches(run_ids):
             runs_in, values = among(database, part)
             cursor.execute(
                 f"SELECT {COLUMNS} FROM django_workflows_event "
@@ -67,7 +68,7 @@ def read_inboxes(
     """The unnumbered rows of runs, in the order in which they are delivered."""
     rows: dict[str, list[Sequence[Any]]] = {}
     with database.cursor() as cursor:
-        for part in _parts(run_ids):
+        for part in batches(run_ids):
             runs_in, values = among(database, part)
             cursor.execute(
                 f"SELECT {COLUMNS} FROM django_workflows_event "
@@ -96,7 +97,8 @@ def read_owned_inboxes(
     return rows
 
 
-def _parts(values: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+def batches(values: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:
+    """The values in parts that fit into one statement."""
     for first in range(0, len(values), size):
         yield values[first : first + size]
 

@@ -81,8 +81,8 @@ WITH h AS (
         (run_id, seq, type, correlation_id, detail, payload, created_at)
     SELECT run_id, NULL, '{HOOK_RECEIVED}', id, '', %s, {{now}} FROM h
 )
-SELECT r.*, pg_notify('{DUE}', r.queue)
-FROM django_workflows_run r JOIN h ON h.run_id = r.id
+SELECT r.*, h.run_id AS held_by, pg_notify('{DUE}', r.queue)
+FROM h LEFT JOIN django_workflows_run r ON r.id = h.run_id
 """
 
 
@@ -91,7 +91,14 @@ def _resume_postgresql(
 ) -> Run | None:
     statement = _POSTGRESQL.format(now=now_sql(database))
     found = Run.objects.using(database.alias).raw(statement, (token_hash(token), data))
-    return next(iter(found), None)
+    run = next(iter(found), None)
+    if run is None or run.pk == run.__dict__["held_by"]:
+        return run
+    # The hook changed hands while this waited for its row: the statement sees whose it
+    # is now, and not yet that run.
+    run = Run.objects.using(database.alias).get(pk=run.__dict__["held_by"])
+    notify(database, DUE, [run.queue])
+    return run
 
 
 def _resume(database: BaseDatabaseWrapper, token: str, data: bytes) -> Run | None:

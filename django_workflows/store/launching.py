@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -171,7 +172,9 @@ def _give_up_key(holder: Run, policy: str) -> None:
     from django_workflows.store import control
 
     if policy == "terminate_existing" and not holder.is_closed:
-        control.terminate(holder, reason="replaced by a new run with the same key")
+        # It may end just now; one that continues as new leaves the key to another.
+        with suppress(InvalidRunStateError):
+            control.terminate(holder, reason="replaced by a new run with the same key")
     Run.objects.using(alias()).filter(pk=holder.pk, key_held=holder.key_held).update(
         key_held=None
     )

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any, Self
 
 from asgiref.sync import sync_to_async
@@ -22,6 +23,7 @@ from django_workflows.errors import (
     WorkflowRunTimedOutError,
 )
 from django_workflows.models import Run
+from django_workflows.store.chains import current_run_id
 from django_workflows.store.database import alias, connection
 from django_workflows.store.notify import DONE
 from django_workflows.store.wakers import make_waker
@@ -121,40 +123,72 @@ def _get_watcher() -> EndWatcher:
 def wait_for_result(run: Run, timeout: Duration | None = None) -> Any:
     """Wait for a run's end; see ``Run.result``."""
     wait = _Wait(run, timeout)
-    outcome = _look(run)
+    outcome = wait.look()
     if outcome is None:
         _refuse_in_transaction(run)
         step = context.current_step()
         lent = nullcontext() if step is None else step.waiting()
         with lent, _get_watcher() as watcher:
             seen = watcher.generation
-            while (outcome := _look(run)) is None:
+            while (outcome := wait.look()) is None:
                 watcher.wait(seen, wait.longest())
                 seen = watcher.generation
-    return _unpack(run, *outcome)
+    return _unpack(outcome)
 
 
 async def await_result(run: Run, timeout: Duration | None = None) -> Any:
     """The same without holding a thread while nothing happens."""
     wait = _Wait(run, timeout)
-    look = sync_to_async(_look)
-    outcome = await look(run)
+    look = sync_to_async(wait.look)
+    outcome = await look()
     if outcome is None:
         await sync_to_async(_refuse_in_transaction)(run)
         with _get_watcher() as watcher:
             seen = watcher.generation
-            while (outcome := await look(run)) is None:
+            while (outcome := await look()) is None:
                 await watcher.async_wait(seen, wait.longest())
                 seen = watcher.generation
-    return _unpack(run, *outcome)
+    return _unpack(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How the last run of a chain has ended, with the payload of its last event."""
+
+    run_id: str
+    workflow: str
+    status: str
+    payload: bytes | None
 
 
 class _Wait:
-    """How long to wait on. Raises ValueError for what is no duration."""
+    """What is waited for, and how long. Raises ValueError for what is no duration."""
 
     def __init__(self, run: Run, timeout: Duration | None) -> None:
         self._run = run
+        #: The last run of the chain, as far as it is known.
+        self._run_id = run.pk
+        self._status: str = run.status
         self._end = None if timeout is None else time.monotonic() + to_seconds(timeout)
+
+    def look(self) -> _End | None:
+        """The end if it has come. Raises WorkflowRunNotFoundError."""
+        while True:
+            status, payload = _read_end(self._run_id)
+            self._status = status
+            if self._run_id == self._run.pk:
+                self._run.status = status
+            if status in Run.OPEN:
+                return None
+            if status != Run.Status.CONTINUED_AS_NEW:
+                return _End(self._run_id, self._run.workflow, status, payload)
+            following = current_run_id(self._run_id)
+            if following == self._run_id:
+                raise WorkflowRunNotFoundError(
+                    f"run {self._run_id} has continued as a run that is gone",
+                    run_id=self._run_id,
+                )
+            self._run_id = following
 
     def longest(self) -> float:
         """Seconds until the next look. Raises TimeoutError after the last one."""
@@ -162,7 +196,7 @@ class _Wait:
             return LOOK_AGAIN
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"run {self._run.pk} is still {self._run.status}")
+            raise TimeoutError(f"run {self._run_id} is still {self._status}")
         return min(left, LOOK_AGAIN)
 
 
@@ -175,36 +209,35 @@ def _refuse_in_transaction(run: Run) -> None:
         )
 
 
-def _look(run: Run) -> tuple[str, bytes | None] | None:
-    """The run's end if it has come: its status, and the payload of the last event."""
+def _read_end(run_id: str) -> tuple[str, bytes | None]:
+    """A run's status and, if it has ended, the payload of its last event."""
     with connection().cursor() as cursor:
         cursor.execute(
             "SELECT r.status, e.payload FROM django_workflows_run r "
             "LEFT JOIN django_workflows_event e ON e.run_id = r.id "
             "AND e.seq = r.last_seq AND r.finished_at IS NOT NULL WHERE r.id = %s",
-            (run.pk,),
+            (run_id,),
         )
         row = cursor.fetchone()
     if row is None:
-        raise WorkflowRunNotFoundError(f"there is no workflow run {run.pk!r}")
-    run.status = row[0]
-    if not run.is_closed:
-        return None
+        raise WorkflowRunNotFoundError(f"there is no workflow run {run_id!r}")
     return row[0], None if row[1] is None else unseal(bytes(row[1]))
 
 
-def _unpack(run: Run, status: str, payload: bytes | None) -> Any:
+def _unpack(end: _End) -> Any:
+    run_id, workflow, payload = end.run_id, end.workflow, end.payload
+    status = Run.Status(end.status)
     if status == Run.Status.COMPLETED:
         return None if payload is None else serialization.loads(payload)
     if status == Run.Status.FAILED:
         cause = failures.rebuild(payload or b"")
         raise WorkflowRunFailedError(
-            f"run {run.pk} of {run.workflow} failed: {type(cause).__name__}: {cause}",
-            run_id=run.pk,
+            f"run {run_id} of {workflow} failed: {type(cause).__name__}: {cause}",
+            run_id=run_id,
             cause=cause,
         ) from cause
     error = {
         Run.Status.CANCELLED: WorkflowRunCancelledError,
         Run.Status.TERMINATED: WorkflowRunTerminatedError,
-    }.get(Run.Status(status), WorkflowRunTimedOutError)
-    raise error(f"run {run.pk} of {run.workflow} is {status}", run_id=run.pk)
+    }.get(status, WorkflowRunTimedOutError)
+    raise error(f"run {run_id} of {workflow} is {status}", run_id=run_id)

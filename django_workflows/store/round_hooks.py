@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
+from django_workflows.store.continuing import take_over
 from django_workflows.store.database import moment
 from django_workflows.store.hooks import token_hash
 from django_workflows.store.round_types import RunWrite
@@ -19,16 +20,23 @@ def give_up_hooks(
     database: BaseDatabaseWrapper, runs: list[RunWrite]
 ) -> list[RunWrite]:
     """Delete the hooks of runs that end, and hooks disposed of; number late payloads.
+    Lock the hooks of runs that continue as new, which their successors will have.
 
     A hook that somebody is just sending to is locked; then its run waits a round, so
     that what was accepted comes before the end.
     """
-    ending = [run.run_id for run in runs if run.finished_us and run.has_hooks]
+    moving = [run.run_id for run in runs if run.successor is not None]
+    ending = [
+        run.run_id
+        for run in runs
+        if run.finished_us and run.has_hooks and run.successor is None
+    ]
     disposed = [hook_id for run in runs for hook_id in run.disposed]
-    if not ending and not disposed:
+    held = _held_for(runs) if database.vendor == "mysql" else []
+    if not (ending or disposed or moving or held):
         return runs
     skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
-    where, values = _either("run_id", ending, "id", disposed)
+    where, values = _either("run_id", [*ending, *moving], "id", [*disposed, *held])
     with database.cursor() as cursor:
         cursor.execute(
             f"SELECT id, run_id FROM django_workflows_hook WHERE {where} ORDER BY "
@@ -41,7 +49,11 @@ def give_up_hooks(
         )
         busy = {row[1] for row in cursor.fetchall() if row[0] not in free}
         kept = [run for run in runs if run.run_id not in busy]
-        gone = [hook_id for hook_id, run_id in free.items() if run_id not in busy]
+        gone = [
+            hook_id
+            for hook_id, run_id in free.items()
+            if run_id not in busy and (run_id in ending or hook_id in disposed)
+        ]
         if gone:
             marks = ", ".join(["%s"] * len(gone))
             cursor.execute(
@@ -51,6 +63,17 @@ def give_up_hooks(
             if run.disposed or (run.finished_us and run.has_hooks):
                 _number_late_payloads(cursor, run)
     return kept
+
+
+def _held_for(runs: Iterable[RunWrite]) -> list[str]:
+    """Hooks that runs take over from their predecessors. On MySQL that change waits
+    for whoever is sending to the hook, which a round must not."""
+    return [
+        claim.correlation_id
+        for run in runs
+        for claim in open_claims(run)
+        if claim.detail.get("carried")
+    ]
 
 
 def _either(
@@ -72,7 +95,7 @@ def _number_late_payloads(cursor: Any, run: RunWrite) -> None:
         (run.run_id, log.HOOK_RECEIVED),
     )
     late = [row for row in cursor.fetchall() if row[0] not in known]
-    if not run.finished_us:
+    if not run.finished_us or run.successor is not None:
         late = [row for row in late if row[1] in run.disposed]
     if not late:
         return
@@ -140,9 +163,13 @@ def claim_hooks(database: BaseDatabaseWrapper, runs: Iterable[RunWrite]) -> None
             if cursor.rowcount == 1:
                 continue
             cursor.execute(
-                "SELECT run_id FROM django_workflows_hook WHERE token_hash = %s",
+                "SELECT run_id, id FROM django_workflows_hook WHERE token_hash = %s",
                 (held,),
             )
             row = cursor.fetchone()
+            if row == (run.run_id, event.correlation_id):
+                # Held for it by its predecessor.
+                take_over(database, event)
+                continue
             event.type = log.HOOK_CONFLICT
             event.detail = {**event.detail, "held_by": row[0] if row else ""}

@@ -33,6 +33,18 @@ class StepRow:
 
 
 @dataclass(slots=True)
+class Successor:
+    """The run in which one that has continued as new goes on."""
+
+    id: str
+    queue: str
+    #: The encoded arguments.
+    input: bytes
+    #: What hooks have received and nobody has read: the hook and the encoded payload.
+    unread: list[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
 class RunWrite:
     """What a round has to store for one run. `events` are numbered already; those with
     a `row_id` were in the inbox, the others are new."""
@@ -59,6 +71,8 @@ class RunWrite:
     ended_steps: list[dict[str, Any]] = field(default_factory=list)
     #: All attributes of the run, where its code has set any.
     attributes: dict[str, Any] | None = None
+    #: The run ends by continuing as new.
+    successor: Successor | None = None
 
 
 @dataclass(slots=True)
@@ -73,5 +87,6 @@ class RoundOutcome:
 
 
 def queues_with_offers(runs: Iterable[RunWrite]) -> set[str]:
-    """The queues of steps that anybody may take once the round is stored."""
-    return {row.queue for run in runs for row in run.steps if row.due_us is not None}
+    """The queues of steps and runs that anybody may take once the round is stored."""
+    queues = {row.queue for run in runs for row in run.steps if row.due_us is not None}
+    return queues | {run.successor.queue for run in runs if run.successor is not None}

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.store.continuing import start_successors
 from django_workflows.store.database import (
     among,
     is_postgresql,
@@ -45,6 +46,7 @@ def commit_round(
         and not run.cancelled_steps
         and not (run.finished_us and run.has_hooks)
         and run.attributes is None
+        and run.successor is None
         for run in runs
     )
     if plain and is_postgresql(database):
@@ -52,6 +54,7 @@ def commit_round(
     elif (
         is_postgresql(database)
         and not database.in_atomic_block
+        and all(run.successor is None for run in runs)
         and commit_in_two_trips(database, worker_id, runs)
     ):
         stored = {run.run_id for run in runs}
@@ -139,6 +142,7 @@ def _commit(
         elif kept:
             write_rows(database, kept)
         write_attributes(database, kept)
+        start_successors(database, kept)
         # After the rows of the round: one of them may be cancelled at once.
         _cancel_steps(database, kept)
     return {run.run_id for run in kept}

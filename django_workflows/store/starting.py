@@ -322,3 +322,42 @@ def deadline_of(run: NewRun, start_us: int) -> int | None:
     deadlines = [] if run.timeout is None else [start_us + round(run.timeout * 1e6)]
     deadlines += [] if run.deadline_us is None else [run.deadline_us]
     return min(deadlines, default=None)
+
+
+def insert_successor(
+    database: BaseDatabaseWrapper,
+    run_id: str,
+    successor_id: str,
+    *,
+    key_held: str | None,
+    last_seq: int,
+    created_us: int,
+    deadline_us: int | None,
+) -> None:
+    """Insert the run in which another goes on, with all that was said of that one.
+
+    It is due at once: what limits the other run's workflow has let that begin, and the
+    successor takes its place.
+    """
+    columns = {name: name for name in _GIVEN}
+    columns |= {"id": "%s", "key_held": "%s", "continued_from_id": "id"}
+    fresh = list((_FRESH | {"last_seq": last_seq}).values())
+    marks = ", ".join(["%s"] * (1 + len(_TIMES) + len(fresh)))
+    created = moment(database, created_us)
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO django_workflows_run ({_COLUMNS}) "
+            f"SELECT {', '.join(columns.values())}, {marks} "
+            "FROM django_workflows_run WHERE id = %s",
+            (
+                successor_id,
+                key_held,
+                secrets.token_bytes(32),
+                created,
+                created,
+                None,
+                moment(database, deadline_us),
+                *fresh,
+                run_id,
+            ),
+        )

@@ -16,6 +16,7 @@ from django_workflows.conf import conf
 from django_workflows.replay.events import STEP_RETRYING
 from django_workflows.signals import run_blocked
 from django_workflows.store.announcements import News, announce
+from django_workflows.store.chains import forward_requests
 from django_workflows.store.database import connection, now_sql, transaction
 from django_workflows.store.inbox import (
     OWNED,
@@ -84,6 +85,7 @@ def sweep(watch: DeadWatch, database: BaseDatabaseWrapper | None = None) -> int:
         if worker_id in silent or _is_gone(host, pid, identity):
             dead += declare_dead(database, worker_id, beat)
     free_left_over(database)
+    forward_requests(database)
     delete_strays(database)
     return dead
 

@@ -18,6 +18,7 @@ from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
 from django_workflows.store import due, sweep, workers
 from django_workflows.store.announcements import send_held_back
+from django_workflows.store.chains import current_run_id
 from django_workflows.store.checking import check_history
 from django_workflows.store.database import (
     alias,
@@ -27,7 +28,7 @@ from django_workflows.store.database import (
     to_datetime,
 )
 from django_workflows.store.exports import History
-from django_workflows.store.launching import start
+from django_workflows.store.launching import get_run, start
 from django_workflows.store.replays import stored_log
 from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker.code import code_digest
@@ -110,7 +111,7 @@ class WorkflowTester:
         """
         run = self.start(workflow, *args, **kwargs)
         self.run_until_idle()
-        while not self._is_closed(run):
+        while not self._is_closed(run := self._current(run)):
             next_us = self._next_due_us()
             if next_us is None or run.blocked_reason:
                 self._explain(run)
@@ -153,6 +154,11 @@ class WorkflowTester:
         queues |= set(Run.objects.using(alias()).values_list("queue", flat=True))
         queues |= set(Step.objects.using(alias()).values_list("queue", flat=True))
         return tuple(sorted(queues))
+
+    def _current(self, run: Run) -> Run:
+        """The last run of the chain."""
+        run_id = current_run_id(run.pk)
+        return run if run_id == run.pk else get_run(run_id)
 
     def _is_closed(self, run: Run) -> bool:
         run.refresh_from_db(using=alias())

@@ -40,15 +40,21 @@ class Committer:
     def commit(self, writes: Sequence[RunWrite]) -> CommitOutcome:
         outcome = CommitOutcome()
         part: list[RunWrite] = []
+        #: Those that continue as new take more statements: nobody waits for them.
+        slow: list[RunWrite] = []
         events = 0
         for write in writes:
+            if write.successor is not None:
+                slow.append(write)
+                continue
             if part and events + len(write.events) > MAX_EVENTS:
                 self._commit(part, outcome)
                 part, events = [], 0
             part.append(write)
             events += len(write.events)
-        if part:
-            self._commit(part, outcome)
+        for rest in (part, slow):
+            if rest:
+                self._commit(rest, outcome)
         return outcome
 
     def _commit(self, writes: list[RunWrite], outcome: CommitOutcome) -> None:

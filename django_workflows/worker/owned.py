@@ -22,12 +22,14 @@ from django_workflows.store.rounds import RunWrite, StepRow
 from django_workflows.worker import pausing
 from django_workflows.worker.attempt import Attempt, Ended, Verdict
 from django_workflows.worker.growth import outgrown
+from django_workflows.worker.succession import succeed
 
 _STEP_ENDS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_RETRYING)
 _STATUS = {
     log.RUN_COMPLETED: "completed",
     log.RUN_FAILED: "failed",
     log.RUN_CANCELLED: "cancelled",
+    log.RUN_CONTINUED: "continued_as_new",
 }
 
 
@@ -209,6 +211,8 @@ class OwnedRun:
                 self.to_write().disposed.append(command.correlation_id)
             elif kind in _STATUS:
                 self._end(kind, command.time)
+                if kind == log.RUN_CONTINUED:
+                    self.to_write().successor = succeed(self.execution, command)
 
     def _end(self, kind: str, time_us: int) -> None:
         self.ended = True

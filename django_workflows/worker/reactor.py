@@ -497,6 +497,7 @@ class Reactor:
         if run.ended:
             del self.owned[run.id]
             run.close()
+            self.looks_due |= write.successor is not None
         elif write.release:
             del self.owned[run.id]
             self.loader.keep(run)

@@ -39,7 +39,8 @@ class Driver:
     """One run: its log, and the execution that may be dropped and made again.
 
     ``tokens`` are hook tokens held by other runs, by run id; ``keys`` are keys of
-    children that other runs have started.
+    children that other runs have started. ``carried`` are hooks that a predecessor has
+    handed on, and their tokens.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Driver:
         *args: Any,
         tokens: dict[str, str] | None = None,
         keys: dict[str, str] | None = None,
+        carried: dict[str, str] | None = None,
         seed: bytes = b"seed",
         **kwargs: Any,
     ) -> None:
@@ -67,7 +69,14 @@ class Driver:
                 payload=serialization.dumps_call(args, kwargs),
             )
         )
-        self.execution.note(self.log[0])
+        for hook_id, token in (carried or {}).items():
+            self._append(
+                LogEvent(
+                    log.HOOK_CARRIED, hook_id, time=self.now_us, detail={"token": token}
+                )
+            )
+        for event in self.log:
+            self.execution.note(event)
 
     # -- the run in memory ------------------------------------------------------------
 
@@ -300,7 +309,7 @@ class Driver:
 
     def run(self) -> Driver:
         """Go on to the end: steps in the order of their calls, then timers."""
-        if len(self.log) == 1:
+        if self.execution.started_us == 0:
             self.begin()
         while not self.ended:
             if self.steps:

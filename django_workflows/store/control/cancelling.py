@@ -60,8 +60,9 @@ def _is_cancelling(run: Run) -> bool:
 
 
 def _cancel_unbegun(run: Run, reason: str) -> bool:
-    """A run that never began, and that nobody owns, is cancelled here and now."""
-    if run.started_at is not None or run.owner:
+    """A run that never began, and that nobody owns, is cancelled here and now. One
+    that continues another is part of what has begun: its code gets to clean up."""
+    if run.started_at is not None or run.owner or run.continued_from_id:
         return False
     database = connection()
     row = lock_run(database, run.pk, "status, last_seq, owner, started_at")

@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.errors import InvalidRunStateError, WorkflowRunNotFoundError
 from django_workflows.models import Run
 from django_workflows.store.announcements import announce_event
+from django_workflows.store.chains import current_run_id
 from django_workflows.store.database import alias, database_time, moment, to_us
 
 #: Locks a run's row against rounds, which never wait for it, and against each other.
@@ -37,6 +38,12 @@ def lock_run(
 
 def require_open(run_id: str, status: str, wanted: str) -> None:
     """Raise InvalidRunStateError for a closed run."""
+    if status == Run.Status.CONTINUED_AS_NEW:
+        raise InvalidRunStateError(
+            f"run {run_id} has continued as new and cannot be {wanted}; its chain goes "
+            f"on as run {current_run_id(run_id)}",
+            run_id=run_id,
+        )
     if status not in Run.OPEN:
         raise InvalidRunStateError(
             f"run {run_id} is {status} and cannot be {wanted}", run_id=run_id
