@@ -7,6 +7,7 @@ from django.db import migrations, models
 FULL_INDEXES = (
     ("dw_run_deadline_full", "django_workflows_run", "deadline_at"),
     ("dw_run_limited_full", "django_workflows_run", "limit_key, queued_at"),
+    ("dw_run_queued_full", "django_workflows_run", "queue, queued_at"),
     ("dw_run_finished_full", "django_workflows_run", "finished_at"),
     ("dw_step_limited_full", "django_workflows_step", "limit_key, status"),
 )
@@ -40,7 +41,7 @@ class Migration(migrations.Migration):
             name='Limit',
             fields=[
                 ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('next_at', models.DateTimeField(null=True)),
+                ('paced_at', models.DateTimeField(null=True)),
             ],
             options={
                 'verbose_name': 'limit',
@@ -103,11 +104,6 @@ class Migration(migrations.Migration):
             name='limit_key',
             field=models.CharField(blank=True, db_default='', default='', max_length=64),
         ),
-        migrations.AddField(
-            model_name='step',
-            name='max_concurrency',
-            field=models.IntegerField(null=True),
-        ),
         migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['deadline_at'], name='dw_run_deadline'),
@@ -123,6 +119,30 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='step',
             index=models.Index(condition=models.Q(models.Q(('limit_key', ''), _negated=True), ('status', 'running')), fields=['limit_key'], name='dw_step_limited'),
+        ),
+        migrations.RemoveIndex(
+            model_name='step',
+            name='dw_step_due',
+        ),
+        migrations.AddIndex(
+            model_name='step',
+            index=models.Index(condition=models.Q(('due_at__isnull', False), ('limit_key', '')), fields=['queue', 'due_at'], name='dw_step_due'),
+        ),
+        migrations.AddIndex(
+            model_name='step',
+            index=models.Index(condition=models.Q(models.Q(('limit_key', ''), _negated=True), ('status', 'pending')), fields=['limit_key', '-priority', 'created_at', 'run'], name='dw_step_limit_line'),
+        ),
+        migrations.AddIndex(
+            model_name='step',
+            index=models.Index(condition=models.Q(models.Q(('limit_key', ''), _negated=True), ('due_at__isnull', False)), fields=['queue', 'due_at'], name='dw_step_limit_due'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('finished_at__isnull', True), ('queued_at__isnull', False)), fields=['limit_key', '-priority', 'queued_at', 'id'], name='dw_run_limit_line'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('finished_at__isnull', True), ('queued_at__isnull', False)), fields=['queue', 'queued_at'], name='dw_run_queued'),
         ),
         migrations.RunPython(tune, untune, atomic=False),
     ]

@@ -14,8 +14,8 @@ class Limit(models.Model):
     """
 
     key = models.CharField(primary_key=True, max_length=64)
-    #: When the next start is due by the rate limit.
-    next_at = models.DateTimeField(null=True)
+    #: As when the last start counts for the rate limit; never later than it was.
+    paced_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("limit")

@@ -114,6 +114,8 @@ class Run(models.Model):
     retention = models.FloatField(null=True, blank=True)
     #: What the limits of runs are counted by: workflow and concurrency key.
     limit_key = models.CharField(max_length=64, default="", db_default="", blank=True)
+    #: The limits that the start gave; NULL and "" stand for the workflow's, 0 and
+    #: "none" for none.
     max_concurrency = models.IntegerField(null=True, blank=True)
     rate_limit = models.CharField(max_length=40, default="", db_default="", blank=True)
     #: Since when the run waits for its limits to let it begin; NULL once they did.
@@ -180,6 +182,17 @@ class Run(models.Model):
                 fields=["limit_key", "queued_at"],
                 name="dw_run_limited",
                 condition=~models.Q(limit_key="") & models.Q(finished_at__isnull=True),
+            ),
+            # The line of those who wait for a limit, and since when.
+            models.Index(
+                fields=["limit_key", "-priority", "queued_at", "id"],
+                name="dw_run_limit_line",
+                condition=models.Q(queued_at__isnull=False, finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["queue", "queued_at"],
+                name="dw_run_queued",
+                condition=models.Q(queued_at__isnull=False, finished_at__isnull=True),
             ),
             models.Index(
                 fields=["finished_at"],

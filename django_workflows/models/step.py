@@ -42,7 +42,6 @@ class Step(models.Model):
     due_at = models.DateTimeField(null=True)
     #: What the limits of steps are counted by; empty without limits.
     limit_key = models.CharField(max_length=64, default="", db_default="", blank=True)
-    max_concurrency = models.IntegerField(null=True)
     #: The details of the last heartbeat, sealed: the next attempt is given them.
     heartbeat = models.BinaryField(null=True)
     created_at = models.DateTimeField()
@@ -60,7 +59,7 @@ class Step(models.Model):
             models.Index(
                 fields=["queue", "due_at"],
                 name="dw_step_due",
-                condition=models.Q(due_at__isnull=False),
+                condition=models.Q(due_at__isnull=False, limit_key=""),
             ),
             models.Index(
                 fields=["worker"],
@@ -71,6 +70,17 @@ class Step(models.Model):
                 fields=["limit_key"],
                 name="dw_step_limited",
                 condition=~models.Q(limit_key="") & models.Q(status="running"),
+            ),
+            # The line of those who wait for a limit, and when they are due.
+            models.Index(
+                fields=["limit_key", "-priority", "created_at", "run"],
+                name="dw_step_limit_line",
+                condition=~models.Q(limit_key="") & models.Q(status="pending"),
+            ),
+            models.Index(
+                fields=["queue", "due_at"],
+                name="dw_step_limit_due",
+                condition=~models.Q(limit_key="") & models.Q(due_at__isnull=False),
             ),
         ]
 

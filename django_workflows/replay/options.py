@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.core.rates import parse_rate
 from django_workflows.core.retry import RetryPolicy
 
 ON_CONFLICT = ("return_existing", "reject", "restart_closed", "terminate_existing")
@@ -37,6 +38,23 @@ def check_name(what: str, value: Any, longest: int) -> None:
         raise ValueError(f"{what} has {len(value)} characters, {longest} are allowed")
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError(f"{what} {value!r} has a NUL or half of a surrogate pair")
+
+
+def check_priority(value: Any) -> None:
+    """Raise ValueError for what is no priority."""
+    if type(value) is not int or not -(2**31) <= value < 2**31:
+        raise ValueError(f"priority must be an int of 32 bits, not {value!r}")
+
+
+def _check_limits(max_concurrency: Any, rate_limit: Any) -> None:
+    if max_concurrency is not None and (
+        type(max_concurrency) is not int or not 0 < max_concurrency < 2**31
+    ):
+        raise ValueError(
+            f"max_concurrency must be an int of 1 or more, not {max_concurrency!r}"
+        )
+    if rate_limit is not None:
+        parse_rate(rate_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +95,17 @@ class StepOptions:
             raise ValueError(
                 f"isolation must be 'thread' or 'process', not {values['isolation']!r}"
             )
+        if values["queue"] is not None:
+            check_name("queue", values["queue"], 100)
+        if values["priority"] is not None:
+            check_priority(values["priority"])
+        _check_limits(values["max_concurrency"], values["rate_limit"])
         return StepOptions(**values)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether how many run, or how often one starts, is limited."""
+        return self.max_concurrency is not None or self.rate_limit is not None
 
 
 STEP_OPTION_NAMES = ("max_retries", *(f.name for f in fields(StepOptions)))
@@ -119,6 +147,7 @@ class StartOptions:
                 )
         if values["key"] is not None:
             check_name("key", values["key"], 255)
+        _check_limits(values["max_concurrency"], values["rate_limit"])
         return StartOptions(**values)
 
 

@@ -12,7 +12,7 @@ from django_workflows.core.durations import resolve, to_seconds
 from django_workflows.core.payloads import check_size
 from django_workflows.errors import WorkflowNotRegisteredError
 from django_workflows.replay.definitions import Workflow
-from django_workflows.replay.options import StartOptions, check_name
+from django_workflows.replay.options import StartOptions, check_name, check_priority
 from django_workflows.replay.registry import registry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,7 +68,7 @@ def prepare(
     options = workflow.settings
     delay, start_us = _beginning(options, now)
     check_name("queue", options.queue, 100)
-    _check_priority(options.priority)
+    check_priority(options.priority)
     return Start(
         workflow=workflow,
         input=check_size(serialization.dumps_call(args, kwargs)),
@@ -76,11 +76,6 @@ def prepare(
         delay=delay,
         start_us=start_us,
     )
-
-
-def _check_priority(priority: Any) -> None:
-    if type(priority) is not int or not -(2**31) <= priority < 2**31:
-        raise ValueError(f"priority must be an int of 32 bits, not {priority!r}")
 
 
 def _beginning(options: StartOptions, now: datetime) -> tuple[float, int | None]:
