@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,16 @@ from django_workflows.store.database import (
     transaction,
 )
 from django_workflows.store.inbox import unread_events
+from django_workflows.store.limits import Line, next_start_us
 from django_workflows.store.notify import DUE, notify
+from django_workflows.store.step_lines import (
+    NOT_PAUSED,
+    Free,
+    in_order,
+    next_steps,
+    step_line,
+    step_lines_sql,
+)
 
 logger = logging.getLogger("django_workflows.store")
 
@@ -281,11 +290,15 @@ class ClaimedStep:
     attributes: dict[str, Any]
 
 
-#: Of a step: its run does not stand still. Looked up for each step that is due.
-NOT_PAUSED = (
-    "(SELECT r.status FROM django_workflows_run r "
-    "WHERE r.id = django_workflows_step.run_id) <> 'paused'"
-)
+@dataclass(slots=True)
+class StepClaim:
+    """The attempts begun by a look at the steps on offer, and what else it has seen."""
+
+    steps: list[ClaimedStep] = field(default_factory=list)
+    #: When a rate limit lets the next one start, in microseconds.
+    next_us: int | None = None
+    #: Whether runs wait for their limits to let them begin.
+    has_queued_runs: bool = False
 
 
 def claim_steps(
@@ -296,7 +309,7 @@ def claim_steps(
     limit: int,
     *,
     suspects: bool = False,
-) -> list[ClaimedStep]:
+) -> StepClaim:
     """Begin up to `limit` attempts of due steps that this process knows.
 
     `suspects` takes those whose last attempt died with its process, else the others.
@@ -304,73 +317,135 @@ def claim_steps(
     The attempt's start is committed, and its run told by an unnumbered event, before
     any of its code can run.
     """
+    claim = StepClaim()
     if not known or limit <= 0:
-        return []
-    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+        claim.has_queued_runs = True  # for all it knows
+        return claim
+    free, lines, claim.has_queued_runs = steps_on_offer(
+        database, queues, known, limit, suspects
+    )
+    nexts = [next_start_us(lines)]
+    for part in in_order(free, lines):
+        left = limit - len(claim.steps)
+        if left <= 0:
+            break
+        with transaction(database), database.cursor() as cursor:
+            if part.line is None:
+                ids = part.ids[:left]
+            else:
+                ids, next_us = next_steps(
+                    database,
+                    cursor,
+                    part.line,
+                    queues,
+                    known,
+                    left,
+                    suspects=suspects,
+                    least_priority=part.least_priority,
+                    can_read=_can_read,
+                )
+                nexts.append(next_us)
+            if ids:
+                claim.steps += _begin_steps(database, cursor, worker_id, ids)
+    claim.next_us = min((us for us in nexts if us is not None), default=None)
+    return claim
+
+
+def steps_on_offer(
+    database: BaseDatabaseWrapper,
+    queues: Sequence[str],
+    known: Sequence[str],
+    limit: int,
+    suspects: bool | None,
+) -> tuple[list[Free], list[Line], bool]:
+    """Due steps without limits, the lines before limits, and whether runs queue.
+
+    `suspects` tells which: those whose last attempt died, the others, None for both.
+    """
     queues_in, queue_values = among(database, queues)
     known_in, known_values = among(database, known)
+    lines, line_values, line = step_lines_sql(database, queues, known, suspects)
+    now = now_sql(database)
+    suspect = "" if suspects is None else "AND s.suspect = %s"
+    statement = f"""
+        WITH RECURSIVE {lines}
+        SELECT id, '', '', 0, NULL, {now}, priority, due_at FROM (
+            SELECT s.id, s.priority, s.due_at FROM django_workflows_step s
+            WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
+            AND s.status = 'pending' AND s.name {known_in} AND {NOT_PAUSED} {suspect}
+            ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
+        ) AS free
+        UNION ALL {line}
+        UNION ALL SELECT '', '', '', 0, NULL, {now}, 0, {now} FROM (SELECT 1) AS one
+        WHERE EXISTS (SELECT 1 FROM django_workflows_run r WHERE r.queue {queues_in}
+            AND r.queued_at <= {now} AND r.finished_at IS NULL)
+    """
+    values = [*line_values, *queue_values, *known_values]
+    values += [] if suspects is None else [suspects]
     with database.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM django_workflows_step "
-            f"WHERE queue {queues_in} AND due_at <= {now_sql(database)} "
-            f"AND status = 'pending' AND suspect = %s AND name {known_in} "
-            f"AND {NOT_PAUSED} "
-            "ORDER BY priority DESC, due_at LIMIT %s",
-            [*queue_values, suspects, *known_values, limit],
-        )
-        ids = [row[0] for row in cursor.fetchall()]
-    if not ids:
+        cursor.execute(statement, [*values, limit, *queue_values])
+        rows = cursor.fetchall()
+    return (
+        [Free(row[0], row[6], to_us(row[7])) for row in rows if row[0] and not row[1]],
+        [step_line(row) for row in rows if row[1]],
+        any(not row[0] for row in rows),
+    )
+
+
+def _begin_steps(
+    database: BaseDatabaseWrapper, cursor: Any, worker_id: str, ids: Sequence[str]
+) -> list[ClaimedStep]:
+    """Begin attempts of those of the steps that nobody else has taken."""
+    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    cursor.execute(
+        f"SELECT id, args FROM django_workflows_step WHERE id IN ({_marks(ids)}) "
+        f"AND status = 'pending' ORDER BY id{skip}",
+        ids,
+    )
+    free = [row[0] for row in cursor.fetchall() if _can_read(row[0], row[1])]
+    if not free:
         return []
-    with transaction(database), database.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id, args FROM django_workflows_step WHERE id IN ({_marks(ids)}) "
-            f"AND status = 'pending' ORDER BY id{skip}",
-            ids,
-        )
-        free = [row[0] for row in cursor.fetchall() if _can_read(row[0], row[1])]
-        if not free:
-            return []
-        cursor.execute(f"SELECT {now_sql(database)}", ())
-        now_us = to_us(cursor.fetchone()[0])
-        now = moment(database, now_us)
-        cursor.execute(
-            "UPDATE django_workflows_step SET status = 'running', "
-            "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
-            f"WHERE id IN ({_marks(free)})",
-            [worker_id, now, *free],
-        )
-        cursor.execute(
-            "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
-            "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
-            "r.start_key, r.attempt, r.started_at, r.queue, r.attributes "
-            "FROM django_workflows_step s JOIN django_workflows_run r "
-            f"ON r.id = s.run_id WHERE s.id IN ({_marks(free)}) ORDER BY s.id",
-            free,
-        )
-        claimed = [_claimed_step(row, now_us) for row in cursor.fetchall()]
-        cursor.executemany(
-            "INSERT INTO django_workflows_event "
-            "(run_id, seq, type, correlation_id, detail, payload, created_at) "
-            f"VALUES (%s, NULL, '{STEP_STARTED}', %s, %s, NULL, %s)",
-            [
-                (
-                    step.run_id,
-                    step.id,
-                    json.dumps(
-                        {
-                            "attempt": step.attempt,
-                            "worker": worker_id,
-                            "row": True,
-                            **({"alone": True} if step.suspect else {}),
-                        }
-                    ),
-                    now,
-                )
-                for step in claimed
-            ],
-        )
-        notify(database, DUE, {step.run_queue for step in claimed})
-    return claimed
+    cursor.execute(f"SELECT {now_sql(database)}", ())
+    now_us = to_us(cursor.fetchone()[0])
+    now = moment(database, now_us)
+    cursor.execute(
+        "UPDATE django_workflows_step SET status = 'running', "
+        "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
+        f"WHERE id IN ({_marks(free)})",
+        [worker_id, now, *free],
+    )
+    cursor.execute(
+        "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
+        "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
+        "r.start_key, r.attempt, r.started_at, r.queue, r.attributes "
+        "FROM django_workflows_step s JOIN django_workflows_run r "
+        f"ON r.id = s.run_id WHERE s.id IN ({_marks(free)}) ORDER BY s.id",
+        free,
+    )
+    claimed = {row[0]: _claimed_step(row, now_us) for row in cursor.fetchall()}
+    cursor.executemany(
+        "INSERT INTO django_workflows_event "
+        "(run_id, seq, type, correlation_id, detail, payload, created_at) "
+        f"VALUES (%s, NULL, '{STEP_STARTED}', %s, %s, NULL, %s)",
+        [
+            (
+                step.run_id,
+                step.id,
+                json.dumps(
+                    {
+                        "attempt": step.attempt,
+                        "worker": worker_id,
+                        "row": True,
+                        **({"alone": True} if step.suspect else {}),
+                    }
+                ),
+                now,
+            )
+            for step in claimed.values()
+        ],
+    )
+    notify(database, DUE, {step.run_queue for step in claimed.values()})
+    return [claimed[step_id] for step_id in ids if step_id in claimed]
 
 
 def _can_read(step_id: str, args: Any) -> bool:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
-from django_workflows.store.claims import NOT_PAUSED, candidates_sql
+from django_workflows.store.claims import candidates_sql, steps_on_offer
 from django_workflows.store.database import (
     connection,
     database_time,
     moment,
-    now_sql,
     to_us,
 )
+from django_workflows.store.limits import next_start_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,29 @@ class Due:
     wait: float | None
 
 
+# In the words of the partial indexes, or SQLite does not use them.
+_NEXT_DUES = """
+    SELECT (
+        SELECT MIN(wake_at) FROM django_workflows_run
+        WHERE queue {queues} AND wake_at >= %s AND owner = ''
+    ), (
+        SELECT MIN(queued_at) FROM django_workflows_run
+        WHERE queue {queues} AND queued_at >= %s AND finished_at IS NULL
+    ), (
+        SELECT MIN(due_at) FROM django_workflows_step
+        WHERE queue {queues} AND due_at >= %s AND limit_key = ''
+    ), (
+        SELECT MIN(due_at) FROM django_workflows_step
+        WHERE queue {queues} AND due_at >= %s AND NOT (limit_key = '')
+    )
+"""
+
+
 def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> Due:
     """Look for due work of workflows and steps that this process knows."""
     database = database or connection()
     workflows = registry.workflow_keys()
-    steps = [step.name for step in registry.all_steps()]
+    steps = [step.name for step in registry.all_steps()] or [""]
     if not workflows:
         return Due(False, None)
     # Before all else: what becomes due while this looks is in the last answer.
@@ -42,27 +60,18 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
             cursor.execute(f"SELECT 1 FROM ({candidates}) AS due LIMIT 1", values)
             if cursor.fetchone() is not None:
                 return Due(True, 0.0)
-        marks = ", ".join(["%s"] * len(queues))
-        now = now_sql(database)
-        if steps:
-            cursor.execute(
-                "SELECT 1 FROM django_workflows_step WHERE "
-                f"queue IN ({marks}) AND due_at <= {now} AND status = 'pending' "
-                f"AND name IN ({', '.join(['%s'] * len(steps))}) "
-                f"AND {NOT_PAUSED} LIMIT 1",
-                [*queues, *steps],
-            )
-            if cursor.fetchone() is not None:
-                return Due(True, 0.0)
+        free, lines, queued = steps_on_offer(database, queues, steps, 1, None)
+        if free or any(line.may_start for line in lines):
+            return Due(True, 0.0)
         since = moment(database, since_us)
+        marks = ", ".join(["%s"] * len(queues))
         cursor.execute(
-            "SELECT (SELECT MIN(wake_at) FROM django_workflows_run "
-            f"WHERE queue IN ({marks}) AND wake_at >= %s AND owner = ''), "
-            "(SELECT MIN(due_at) FROM django_workflows_step "
-            f"WHERE queue IN ({marks}) AND due_at >= %s)",
-            [*queues, since, *queues, since],
+            _NEXT_DUES.format(queues=f"IN ({marks})"),
+            [*queues, since, *queues, since, *queues, since, *queues, since],
         )
         next_dues = [to_us(value) for value in cursor.fetchone() if value is not None]
+        next_start = next_start_us(lines)
+        next_dues += [] if next_start is None else [next_start]
     if not next_dues:
         return Due(False, None)
     return Due(False, max(0.0, (min(next_dues) - since_us) / 1_000_000))

@@ -50,12 +50,13 @@ WITH n AS (
     INSERT INTO django_workflows_step ({STEP_COLUMNS})
     SELECT t.id, t.run, t.name, t.status, t.queue, t.priority, t.attempt, t.errors,
         t.crashes, t.suspect, t.worker, t.due, t.created, t.started, t.finished,
-        COALESCE(convert_to(t.p, 'UTF8'), decode(t.b, 'base64')), t.options
+        COALESCE(convert_to(t.p, 'UTF8'), decode(t.b, 'base64')), t.options,
+        COALESCE(t.l, '')
     FROM json_to_recordset(%(steps)s) AS t(
         id text, run text, name text, status text, queue text, priority int,
         attempt int, errors int, crashes int, suspect bool, worker text,
         due timestamptz, created timestamptz, started timestamptz,
-        finished timestamptz, p text, b text, options text)
+        finished timestamptz, p text, b text, options text, l text)
     WHERE t.run IN (SELECT id FROM own)
 ), u AS (
     UPDATE django_workflows_run AS r SET
@@ -118,10 +119,15 @@ FROM json_to_recordset(%s) AS c(
     id text, run text, token text, hash text, p text, b text, at timestamptz)
 ORDER BY c.hash ON CONFLICT DO NOTHING RETURNING id
 """
-_CANCEL_STEPS = """
-UPDATE django_workflows_step SET status = 'cancelled', due_at = NULL WHERE id IN (
-    SELECT id FROM django_workflows_step WHERE id = ANY(%s)
-    AND status IN ('pending', 'running') ORDER BY id FOR NO KEY UPDATE)
+# Whoever waits for the limit of one that was running is told.
+_CANCEL_STEPS = f"""
+WITH c AS (
+    UPDATE django_workflows_step SET status = 'cancelled', due_at = NULL WHERE id IN (
+        SELECT id FROM django_workflows_step WHERE id = ANY(%s)
+        AND status IN ('pending', 'running') ORDER BY id FOR NO KEY UPDATE)
+    RETURNING queue, limit_key
+)
+SELECT pg_notify('{DUE}', queue) FROM c WHERE limit_key <> '' GROUP BY queue
 """
 _SET_ATTRIBUTES = """
 UPDATE django_workflows_run AS r SET attributes = a.v
@@ -282,4 +288,5 @@ def _step_json(row: StepRow) -> dict[str, Any]:
         "finished": _iso(row.finished_us),
         **_bytes(row.args),
         "options": row.options,
+        **({"l": row.limit_key} if row.limit_key else {}),
     }

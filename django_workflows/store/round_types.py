@@ -30,6 +30,8 @@ class StepRow:
     finished_us: int | None
     args: bytes | None
     options: str
+    #: What its limits are counted by; empty without limits.
+    limit_key: str = ""
 
 
 @dataclass(slots=True)

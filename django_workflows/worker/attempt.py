@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -298,8 +298,13 @@ def report_end(
 # -- options of a call, for a worker that did not make it ------------------------------
 
 
-def dump_options(settings: StepOptions) -> str:
+def dump_options(
+    settings: StepOptions, limits: Mapping[str, Any] | None = None
+) -> str:
+    """The options as text; `limits` are those that are not the definition's."""
     values = asdict(settings)
+    if limits:
+        values["limits"] = dict(limits)
     retry = values["retry"]
     for name in ("initial_interval", "maximum_interval"):
         if retry[name] is not None:
@@ -313,6 +318,7 @@ def dump_options(settings: StepOptions) -> str:
 
 def load_options(text: str) -> StepOptions:
     values = json.loads(text)
+    values.pop("limits", None)
     retry = values.pop("retry")
     retry["non_retryable_errors"] = tuple(retry["non_retryable_errors"])
     return StepOptions(retry=RetryPolicy(**retry), **values)

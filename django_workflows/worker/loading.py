@@ -12,7 +12,7 @@ from django_workflows.replay.definitions import registry
 from django_workflows.replay.execution import RunBlocked
 from django_workflows.replay.guard import watching
 from django_workflows.store import attempts, claims, history
-from django_workflows.store.claims import ClaimedRun, ClaimedStep
+from django_workflows.store.claims import ClaimedRun, ClaimedStep, StepClaim
 from django_workflows.store.database import to_datetime
 from django_workflows.worker.attempt import Attempt, load_options
 from django_workflows.worker.clock import Clock
@@ -193,16 +193,16 @@ class Loader:
 
     def claim_steps(
         self, queues: Sequence[str], limit: int, *, suspects: bool = False
-    ) -> list[Attempt]:
+    ) -> tuple[list[Attempt], StepClaim]:
         """Take attempts that are on offer; they may run at once.
 
         `suspects` takes those whose last attempt died with its process.
         """
         known = [step.name for step in registry.all_steps()]
-        claimed = claims.claim_steps(
+        claim = claims.claim_steps(
             self._database, self._worker_id, queues, known, limit, suspects=suspects
         )
-        return [self._attempt(step) for step in claimed]
+        return [self._attempt(step) for step in claim.steps], claim
 
     def _attempt(self, claimed: ClaimedStep) -> Attempt:
         step = registry.find_step(claimed.name)

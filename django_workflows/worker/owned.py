@@ -13,6 +13,7 @@ from django_workflows.replay.api import workflow_facts
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution
+from django_workflows.replay.limits import limits_of_call, step_limit_key
 from django_workflows.replay.operations import StepCall
 from django_workflows.signals import step_finished
 from django_workflows.store.claims import ClaimedRun
@@ -20,7 +21,7 @@ from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
 from django_workflows.worker import pausing
-from django_workflows.worker.attempt import Attempt, Ended, Verdict
+from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_options
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
@@ -80,6 +81,7 @@ class OwnedRun:
         self.timer_us = 0
         #: The time of its last event, which no later one precedes.
         self.last_us = 0
+        self._last_offer_us = 0
 
     # -- loading ----------------------------------------------------------------------
 
@@ -319,8 +321,18 @@ class OwnedRun:
         row.started_us = call.started_us or None
         row.suspect = call.suspect
         row.due_us = max(now_us, call.retry_us)
+        if call.step.settings.is_limited:
+            self._stand_in_line(row, call)
         self.to_write().steps.append(row)
         call.has_row = True
+
+    def _stand_in_line(self, row: StepRow, call: StepCall) -> None:
+        """Let the step wait for its limits; those of one burst in the order called."""
+        row.limit_key = step_limit_key(call.step.name)
+        row.options = dump_options(call.step.settings, limits_of_call(call.step))
+        row.created_us = self._last_offer_us = max(
+            row.created_us, self._last_offer_us + 1
+        )
 
     def promote_since(self, started_us: int) -> bool:
         """Write rows of attempts in flight since then: once stored, they decide.

@@ -251,12 +251,15 @@ class Reactor:
             # This worker's own steps take every slot that gets free; those on offer
             # have waited longer.
             room = max(room, STRANGERS)
-        claimed = self.loader.claim_steps(self.queues, room)
+        claimed, claim = self.loader.claim_steps(self.queues, room)
         if room > 0 and len(claimed) == room:
             self.looks_due = True
-        claimed += self.loader.claim_steps(
+        self._look_at(claim.next_us)
+        suspects, claim = self.loader.claim_steps(
             self.queues, self.executor.room("process"), suspects=True
         )
+        self._look_at(claim.next_us)
+        claimed += suspects
         if claimed:
             self.executor.submit(claimed)
         return bool(claimed)
@@ -283,6 +286,8 @@ class Reactor:
                     recorded.add(attempt.run_id)
                 elif run is not None and attempt.step_id in run.execution.steps:
                     run.end_attempt(attempt, verdict, now_us)
+            if attempt.settings.is_limited:
+                self.looks_due = True  # somebody may be waiting for it to end
             if run is not None:
                 run.running.pop(attempt.step_id, None)
                 self._changed[run.id] = run
@@ -390,8 +395,8 @@ class Reactor:
         for call in ready:
             if call.id not in run.execution.steps:
                 continue  # cancelled in the burst that called it
-            queue = call.step.settings.queue or run.queue
-            if queue not in self.queues:
+            settings = call.step.settings
+            if (settings.queue or run.queue) not in self.queues or settings.is_limited:
                 run.offer(call, now_us)
                 continue
             run.ready.append(call)

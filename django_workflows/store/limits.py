@@ -1,0 +1,142 @@
+"""Limits: how many steps or runs may be at work at once, and how often one may start.
+
+Nothing is held for a limit. Whoever wants to start something locks the Limit row of its
+key and counts what is at work by the database's account, so a process that dies leaves
+nothing behind. Who has to wait stands in line by priority, then by age; the first in
+line is judged by its own limits, and those behind it wait with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core.rates import parse_rate
+from django_workflows.store.database import (
+    is_postgresql,
+    moment,
+    now_sql,
+    to_us,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many at once, and how often. None is any number."""
+
+    max_concurrency: int | None
+    rate_limit: str | None
+
+    def room(self, at_work: int) -> int | None:
+        """How many more may be at work; None for any number."""
+        if self.max_concurrency is None:
+            return None
+        return max(0, self.max_concurrency - at_work)
+
+    def next_us(self, paced_us: int | None, now_us: int) -> int:
+        """When the next start may be, in microseconds, by the rate."""
+        if self.rate_limit is None:
+            return now_us
+        return parse_rate(self.rate_limit).next_us(paced_us, now_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Those who wait for one limit, seen by the first of them."""
+
+    key: str
+    limits: Limits
+    at_work: int
+    paced_us: int | None
+    now_us: int
+    priority: int
+    since_us: int
+
+    @property
+    def is_full(self) -> bool:
+        """Nobody may start before somebody ends."""
+        return self.limits.room(self.at_work) == 0
+
+    @property
+    def next_us(self) -> int:
+        """When the first may start, if the line is not full."""
+        return self.limits.next_us(self.paced_us, self.now_us)
+
+    @property
+    def may_start(self) -> bool:
+        return not self.is_full and self.next_us <= self.now_us
+
+
+def next_start_us(lines: Iterable[Line]) -> int | None:
+    """When a rate limit lets the next one start that may not start now; None while
+    only an end would."""
+    dues = [line.next_us for line in lines if not line.is_full and not line.may_start]
+    return min(dues, default=None)
+
+
+class Gate:
+    """The Limit row of a key, locked until the current transaction ends."""
+
+    def __init__(self, database: BaseDatabaseWrapper, cursor: Any, key: str) -> None:
+        self._database = database
+        self._cursor = cursor
+        self._key = key
+        name = quoted(database, "key")
+        ignore = "INSERT IGNORE" if database.vendor == "mysql" else "INSERT"
+        conflict = "" if database.vendor == "mysql" else " ON CONFLICT DO NOTHING"
+        lock = "" if database.vendor == "sqlite" else " FOR UPDATE"
+        find = f"SELECT paced_at FROM django_workflows_limit WHERE {name} = %s{lock}"
+        cursor.execute(find, (key,))
+        found = cursor.fetchone()
+        if found is None:
+            cursor.execute(
+                f"{ignore} INTO django_workflows_limit ({name}) VALUES (%s){conflict}",
+                (key,),
+            )
+            cursor.execute(find, (key,))
+            found = cursor.fetchone()
+        self._paced_us = None if found[0] is None else to_us(found[0])
+        # After the lock: on PostgreSQL the time of a statement is that of its begin.
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        self.now_us = to_us(cursor.fetchone()[0])
+        #: When the rate lets the next one start, if that is later than now.
+        self.next_us: int | None = None
+
+    def admit(self, wanted: Sequence[Limits], at_work: int) -> int:
+        """How many of those in line may start now; that they do is taken for granted.
+
+        `wanted` are their limits, the first in line first.
+        """
+        paced_us, allowed = self._paced_us, 0
+        for limits in wanted:
+            if limits.room(at_work + allowed) == 0:
+                break
+            if limits.rate_limit is not None:
+                rate = parse_rate(limits.rate_limit)
+                may, paced_us = rate.take(paced_us, self.now_us, 1)
+                next_us = rate.next_us(paced_us, self.now_us)
+                self.next_us = next_us if next_us > self.now_us else None
+                if not may:
+                    break
+            allowed += 1
+        if paced_us != self._paced_us:
+            self._cursor.execute(
+                "UPDATE django_workflows_limit SET paced_at = %s "
+                f"WHERE {quoted(self._database, 'key')} = %s",
+                (moment(self._database, paced_us), self._key),
+            )
+        return allowed
+
+
+def quoted(database: BaseDatabaseWrapper, name: str) -> str:
+    return str(database.ops.quote_name(name))
+
+
+def skip_locked(database: BaseDatabaseWrapper, table: str) -> str:
+    if database.vendor == "sqlite":
+        return ""
+    of = f" OF {table}" if is_postgresql(database) else ""
+    return f" FOR UPDATE{of} SKIP LOCKED"

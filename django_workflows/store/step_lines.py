@@ -1,0 +1,187 @@
+"""Steps that wait for a limit, in lines: one for each name of a step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.replay.definitions import registry
+from django_workflows.store.database import among, now_sql, to_us
+from django_workflows.store.limits import Gate, Limits, Line, quoted, skip_locked
+
+
+def step_limits(name: str, options: str) -> Limits:
+    """The limits of a step on offer: those of its call, else today's definition's."""
+    step = registry.find_step(name)
+    if step is None:
+        return Limits(None, None)
+    given = json.loads(options).get("limits", {}) if options else {}
+    return Limits(
+        given.get("max_concurrency", step.settings.max_concurrency),
+        given.get("rate_limit", step.settings.rate_limit),
+    )
+
+
+# The different keys are found by jumping from one to the next in the index, so that it
+# does not matter how many wait for each. `NOT (... = '')` are the index's own words.
+_STEP_LINES = """
+    keys_of_steps(key) AS (
+        SELECT MIN(s.limit_key) FROM django_workflows_step s
+        WHERE NOT (s.limit_key = '') AND s.status = 'pending'
+        UNION ALL
+        SELECT (SELECT MIN(s.limit_key) FROM django_workflows_step s
+            WHERE NOT (s.limit_key = '') AND s.status = 'pending'
+            AND s.limit_key > k.key)
+        FROM keys_of_steps k WHERE k.key IS NOT NULL
+    ), first_steps(id) AS (
+        SELECT (SELECT s.id FROM django_workflows_step s
+            WHERE NOT (s.limit_key = '') AND s.status = 'pending'
+            AND s.limit_key = k.key AND {eligible}
+            ORDER BY s.priority DESC, s.created_at, s.run_id LIMIT 1)
+        FROM keys_of_steps k WHERE k.key IS NOT NULL
+    )
+"""
+_STEP_LINE = """
+    SELECT s.limit_key, s.name, s.options, (
+        SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '')
+        AND w.status = 'running' AND w.limit_key = s.limit_key
+    ), l.paced_at, {now}, s.priority, s.created_at
+    FROM first_steps f JOIN django_workflows_step s ON s.id = f.id
+    LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
+"""
+#: Of a step: its run does not stand still. Looked up for each step that is due.
+NOT_PAUSED = (
+    "(SELECT r.status FROM django_workflows_run r WHERE r.id = s.run_id) <> 'paused'"
+)
+
+
+def step_lines_sql(
+    database: BaseDatabaseWrapper,
+    queues: Sequence[str],
+    known: Sequence[str],
+    suspects: bool | None,
+) -> tuple[str, list[Any], str]:
+    """The parts of a query for lines of due steps: what goes after WITH RECURSIVE, its
+    parameters, and the query itself, whose rows `step_line` reads."""
+    eligible, values = _eligible_steps(database, queues, known, suspects)
+    return (
+        _STEP_LINES.format(eligible=eligible),
+        values,
+        _STEP_LINE.format(now=now_sql(database), key=quoted(database, "key")),
+    )
+
+
+def _eligible_steps(
+    database: BaseDatabaseWrapper,
+    queues: Sequence[str],
+    known: Sequence[str],
+    suspects: bool | None,
+) -> tuple[str, list[Any]]:
+    queues_in, queue_values = among(database, queues)
+    known_in, known_values = among(database, known)
+    eligible = (
+        f"s.due_at <= {now_sql(database)} AND s.queue {queues_in} "
+        f"AND s.name {known_in} AND {NOT_PAUSED}"
+    )
+    values = [*queue_values, *known_values]
+    if suspects is not None:
+        eligible += " AND s.suspect = %s"
+        values.append(suspects)
+    return eligible, values
+
+
+def step_line(row: Sequence[Any]) -> Line:
+    key, name, options, at_work, paced_at, now, priority, created_at = row
+    return Line(
+        key=key,
+        limits=step_limits(name, options),
+        at_work=at_work,
+        paced_us=None if paced_at is None else to_us(paced_at),
+        now_us=to_us(now),
+        priority=priority,
+        since_us=to_us(created_at),
+    )
+
+
+def next_steps(
+    database: BaseDatabaseWrapper,
+    cursor: Any,
+    line: Line,
+    queues: Sequence[str],
+    known: Sequence[str],
+    limit: int,
+    *,
+    suspects: bool,
+    least_priority: int | None,
+    can_read: Callable[[str, Any], bool],
+) -> tuple[list[str], int | None]:
+    """The steps of a line that may start now, at most `limit`; they have to be begun in
+    the current transaction, which holds the Limit row from here on.
+
+    Also returns when the rate limit lets the next one start, if that is later.
+    """
+    gate = Gate(database, cursor, line.key)
+    cursor.execute(
+        "SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '') "
+        "AND w.status = 'running' AND w.limit_key = %s",
+        (line.key,),
+    )
+    at_work = cursor.fetchone()[0]
+    eligible, values = _eligible_steps(database, queues, known, suspects)
+    if least_priority is not None:
+        eligible += " AND s.priority >= %s"
+        values.append(least_priority)
+    cursor.execute(
+        "SELECT s.id, s.name, s.options, s.args FROM django_workflows_step s "
+        "WHERE NOT (s.limit_key = '') AND s.status = 'pending' AND s.limit_key = %s "
+        f"AND {eligible} ORDER BY s.priority DESC, s.created_at, s.run_id "
+        f"LIMIT {limit}{skip_locked(database, 's')}",
+        [line.key, *values],
+    )
+    rows = [row for row in cursor.fetchall() if can_read(row[0], row[3])]
+    allowed = gate.admit([step_limits(row[1], row[2]) for row in rows], at_work)
+    return [row[0] for row in rows[:allowed]], gate.next_us
+
+
+# -- beside steps without limits -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A due step without limits."""
+
+    id: str
+    priority: int
+    since_us: int
+
+
+@dataclass(slots=True)
+class Part:
+    """What is to be begun in one transaction: some free steps, or the front of a line
+    as far as it goes before free ones of less priority."""
+
+    ids: list[str]
+    line: Line | None = None
+    least_priority: int | None = None
+
+
+def in_order(free: Sequence[Free], lines: Sequence[Line]) -> Iterator[Part]:
+    """What is to be begun, by priority and then by age."""
+    waiting: list[Free | Line] = [*free, *(line for line in lines if line.may_start)]
+    waiting.sort(key=lambda one: (-one.priority, one.since_us))
+    part = Part([])
+    for number, one in enumerate(waiting):
+        if isinstance(one, Free):
+            part.ids.append(one.id)
+            continue
+        if part.ids:
+            yield part
+            part = Part([])
+        behind = [other.priority for other in waiting[number + 1 :]]
+        yield Part([], one, max(behind, default=None))
+    if part.ids:
+        yield part
