@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from django_workflows.core.durations import to_seconds
 
@@ -55,14 +56,20 @@ class Rate:
         return allowed, due_us + (allowed - 1) * self.interval_us
 
 
-@lru_cache(maxsize=1024)
-def parse_rate(text: str) -> Rate:
+def parse_rate(text: Any) -> Rate:
     """The rate that a text such as ``"100/s"``, ``"5/10s"`` or ``"1000/h"`` means.
 
     The window is a duration; a unit alone is one of it. Raises ValueError naming the
     text for anything else.
     """
-    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        raise _nonsense(text)
+    return _parse(text)
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Rate:
+    match = _RATE.fullmatch(text)
     if match is not None and len(text) <= _LONGEST_TEXT:
         count, window = int(match[1]), match[2]
         try:
@@ -71,6 +78,10 @@ def parse_rate(text: str) -> Rate:
             seconds = 0.0
         if 0 < count <= 1_000_000 and seconds > 0:
             return Rate(count, seconds)
-    raise ValueError(
+    raise _nonsense(text)
+
+
+def _nonsense(text: Any) -> ValueError:
+    return ValueError(
         f'not a rate: {text!r}; write it like "100/s", "5/10s", "100/m" or "1000/h"'
     )

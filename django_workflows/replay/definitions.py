@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from django_workflows.core.serialization import register_type
 from django_workflows.errors import UnknownCodeError, WorkflowError
+from django_workflows.replay.limits import named_key
 from django_workflows.replay.loop import WorkflowLoop
 from django_workflows.replay.options import (
     StartOptions,
@@ -375,12 +376,13 @@ def workflow(
     def decorate(target: Any) -> Any:
         if not inspect.isfunction(target):
             raise TypeError(f"@workflow takes an async function, not {target!r}")
+        key = named_key(start_settings.concurrency_key, target)
         made: Workflow[..., Any] = Workflow(
             target,
             name=name,
             version=str(version),
             aliases=aliases,
-            settings=start_settings,
+            settings=start_settings.replaced({"concurrency_key": key}),
             api=api,
             on=on,
             when=when,

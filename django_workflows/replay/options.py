@@ -150,5 +150,17 @@ class StartOptions:
         _check_limits(values["max_concurrency"], values["rate_limit"])
         return StartOptions(**values)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether how many runs are open, or how often one begins, is limited."""
+        return self.runs_at_once is not None or self.rate_limit is not None
+
+    @property
+    def runs_at_once(self) -> int | None:
+        """`max_concurrency`; a concurrency key and no limit means one at a time."""
+        if self.max_concurrency is None and self.rate_limit is None:
+            return None if self.concurrency_key is None else 1
+        return self.max_concurrency
+
 
 START_OPTION_NAMES = tuple(f.name for f in fields(StartOptions))

@@ -12,6 +12,7 @@ from django_workflows.core.durations import resolve, to_seconds
 from django_workflows.core.payloads import check_size
 from django_workflows.errors import WorkflowNotRegisteredError
 from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.limits import RunLimits, limits_of_run
 from django_workflows.replay.options import StartOptions, check_name, check_priority
 from django_workflows.replay.registry import registry
 
@@ -30,6 +31,7 @@ class Start:
     #: microseconds, that takes their place.
     delay: float
     start_us: int | None
+    limits: RunLimits
 
     @property
     def options(self) -> StartOptions:
@@ -75,6 +77,7 @@ def prepare(
         attributes=plain_attributes(options.attributes),
         delay=delay,
         start_us=start_us,
+        limits=limits_of_run(workflow, args, kwargs),
     )
 
 

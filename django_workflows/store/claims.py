@@ -108,14 +108,14 @@ _CANDIDATES = """
     SELECT id, priority, due FROM (
         SELECT r.id, r.priority, r.wake_at AS due FROM django_workflows_run r
         WHERE r.queue {queues} AND r.wake_at <= {now} AND r.owner = ''
-        AND r.suspicion {suspicion} AND {mark} {known}
+        AND r.suspicion {suspicion} AND {known}
         ORDER BY r.wake_at LIMIT {window}
     ) AS by_time
     UNION
     SELECT id, priority, due FROM (
         SELECT DISTINCT r.id, r.priority, r.created_at AS due
         FROM {unread} WHERE e.seq IS NULL AND r.owner = '' AND r.queue {queues}
-        AND r.suspicion {suspicion} AND {mark} {known} AND (
+        AND r.suspicion {suspicion} AND {known} AND r.queued_at IS NULL AND (
             {status} IN ('pending', 'running') AND r.blocked_reason = ''
             OR {status} = 'paused' AND e.type IN ('run_resumed', 'cancel_requested')
         ) LIMIT {window}
@@ -158,20 +158,13 @@ def candidates_sql(
 
     Due is what has a time that has come, or something unread in its inbox.
     """
-    marks = [f"{name}\n{version}" for name, version in known]
-    mark = "(r.workflow || E'\\n' || r.version)"
-    if database.vendor != "postgresql":
-        mark = "(r.workflow || char(10) || r.version)"
-    if database.vendor == "mysql":
-        mark = "CONCAT(r.workflow, '\\n', r.version)"
     queues_in, queue_values = among(database, queues)
-    known_in, known_values = among(database, marks)
+    known_in, known_values = known_sql(database, known)
     candidates = _CANDIDATES.format(
         queues=queues_in,
         known=known_in,
         now=now_sql(database),
         window=WINDOW,
-        mark=mark,
         unread=unread_events(database),
         # The status must not look like something to search by: runs with something
         # unread are far fewer.
@@ -179,6 +172,20 @@ def candidates_sql(
         suspicion="> 0" if suspects else "= 0",
     )
     return candidates, [*queue_values, *known_values, *queue_values, *known_values]
+
+
+def known_sql(
+    database: BaseDatabaseWrapper, known: Sequence[tuple[str, str]]
+) -> tuple[str, list[Any]]:
+    """A condition on runs `r`: their code is known; and its parameters."""
+    mark = {
+        "postgresql": "(r.workflow || E'\\n' || r.version)",
+        "mysql": "CONCAT(r.workflow, '\\n', r.version)",
+    }.get(database.vendor, "(r.workflow || char(10) || r.version)")
+    known_in, values = among(
+        database, [f"{name}\n{version}" for name, version in known]
+    )
+    return f"{mark} {known_in}", values
 
 
 def _claim_postgresql(
@@ -193,7 +200,7 @@ def _claim_postgresql(
         WITH quick AS MATERIALIZED (
             SELECT set_config('synchronous_commit', 'off', true)
         ), due AS MATERIALIZED ({candidates}),
-        best AS (SELECT id FROM due ORDER BY priority DESC, due),
+        best AS (SELECT id FROM due ORDER BY priority DESC, due, id),
         taken AS MATERIALIZED (
             SELECT free.id FROM quick, best CROSS JOIN LATERAL (
                 SELECT r.id FROM django_workflows_run r WHERE r.id = best.id
@@ -212,7 +219,9 @@ def _claim_postgresql(
     """
     with database.cursor() as cursor:
         cursor.execute(statement, [*values, limit, worker_id, suspects])
-        return [_claimed(row) for row in cursor.fetchall()]
+        claimed = [_claimed(row) for row in cursor.fetchall()]
+    # The first to be advanced are the first to get a free slot for their steps.
+    return sorted(claimed, key=lambda run: (-run.priority, run.created_us, run.id))
 
 
 def _claim(
@@ -226,7 +235,7 @@ def _claim(
     with database.cursor() as cursor:
         # Look before taking the write lock; most looks find nothing.
         cursor.execute(
-            f"SELECT id FROM ({candidates}) AS due ORDER BY priority DESC, due "
+            f"SELECT id FROM ({candidates}) AS due ORDER BY priority DESC, due, id "
             f"LIMIT {limit}",
             values,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
+from django_workflows.store.admission import run_lines
 from django_workflows.store.claims import candidates_sql, steps_on_offer
 from django_workflows.store.database import (
     connection,
@@ -34,13 +35,13 @@ _NEXT_DUES = """
         WHERE queue {queues} AND wake_at >= %s AND owner = ''
     ), (
         SELECT MIN(queued_at) FROM django_workflows_run
-        WHERE queue {queues} AND queued_at >= %s AND finished_at IS NULL
+        WHERE queue {queues} AND queued_at > %s AND finished_at IS NULL
     ), (
         SELECT MIN(due_at) FROM django_workflows_step
         WHERE queue {queues} AND due_at >= %s AND limit_key = ''
     ), (
         SELECT MIN(due_at) FROM django_workflows_step
-        WHERE queue {queues} AND due_at >= %s AND NOT (limit_key = '')
+        WHERE queue {queues} AND due_at > %s AND NOT (limit_key = '')
     )
 """
 
@@ -63,6 +64,10 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
         free, lines, queued = steps_on_offer(database, queues, steps, 1, None)
         if free or any(line.may_start for line in lines):
             return Due(True, 0.0)
+        if queued:
+            lines += run_lines(database, queues, workflows)
+            if any(line.may_start for line in lines):
+                return Due(True, 0.0)
         since = moment(database, since_us)
         marks = ", ".join(["%s"] * len(queues))
         cursor.execute(

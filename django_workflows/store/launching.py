@@ -126,6 +126,9 @@ def to_store(started: Start, run_id: str) -> NewRun:
         start_us=started.start_us,
         timeout=options.timeout,
         retention=options.retention,
+        limit_key=started.limits.key,
+        max_concurrency=started.limits.max_concurrency,
+        rate_limit=started.limits.rate_limit,
     )
 
 

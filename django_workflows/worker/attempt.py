@@ -298,9 +298,7 @@ def report_end(
 # -- options of a call, for a worker that did not make it ------------------------------
 
 
-def dump_options(
-    settings: StepOptions, limits: Mapping[str, Any] | None = None
-) -> str:
+def dump_options(settings: StepOptions, limits: Mapping[str, Any] | None = None) -> str:
     """The options as text; `limits` are those that are not the definition's."""
     values = asdict(settings)
     if limits:

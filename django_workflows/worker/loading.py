@@ -11,7 +11,7 @@ from django_workflows.conf import conf
 from django_workflows.replay.definitions import registry
 from django_workflows.replay.execution import RunBlocked
 from django_workflows.replay.guard import watching
-from django_workflows.store import attempts, claims, history
+from django_workflows.store import admission, attempts, claims, history
 from django_workflows.store.claims import ClaimedRun, ClaimedStep, StepClaim
 from django_workflows.store.database import to_datetime
 from django_workflows.worker.attempt import Attempt, load_options
@@ -60,6 +60,13 @@ class Loader:
             min(limit, 1 if suspects else CLAIM_BATCH),
             suspects=suspects,
         )
+
+    def admit_runs(self, queues: Sequence[str]) -> tuple[int, int | None]:
+        """Let queued runs begin as far as their limits allow.
+
+        Returns how many, and when a rate limit lets the next one begin.
+        """
+        return admission.admit_runs(self._database, queues, registry.workflow_keys())
 
     def load(
         self, claimed: Sequence[ClaimedRun]

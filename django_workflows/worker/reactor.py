@@ -113,6 +113,8 @@ class Reactor:
         self._next_steps_us = 0
         self._next_show_us = 0
         self._met_suspects = False
+        #: Runs waited for their limits, when last looked.
+        self._has_queued_runs = False
 
     # -- from other threads -----------------------------------------------------------
 
@@ -255,6 +257,8 @@ class Reactor:
         if room > 0 and len(claimed) == room:
             self.looks_due = True
         self._look_at(claim.next_us)
+        self._has_queued_runs = claim.has_queued_runs
+        admitted = self._admit_runs() if claim.has_queued_runs else False
         suspects, claim = self.loader.claim_steps(
             self.queues, self.executor.room("process"), suspects=True
         )
@@ -262,7 +266,14 @@ class Reactor:
         claimed += suspects
         if claimed:
             self.executor.submit(claimed)
-        return bool(claimed)
+        return bool(claimed) or admitted
+
+    def _admit_runs(self) -> bool:
+        """Let queued runs begin as far as their limits allow, to be claimed next."""
+        admitted, next_us = self.loader.admit_runs(self.queues)
+        self._look_at(next_us)
+        self.looks_due |= admitted > 0
+        return admitted > 0
 
     # -- collect ----------------------------------------------------------------------
 
@@ -324,7 +335,9 @@ class Reactor:
     def _look_at(self, due_us: int | None) -> None:
         """Look when something is due that was given up, if that is soon; what is due
         later is the broker's to notice."""
-        if due_us is not None and due_us < self.clock.now_us() + SOON_US:
+        if due_us is None or self._looks[:1] == [due_us]:
+            return
+        if due_us < self.clock.now_us() + SOON_US:
             heapq.heappush(self._looks, due_us)
 
     # -- advance and commit -----------------------------------------------------------
@@ -500,6 +513,9 @@ class Reactor:
                 run.running[row.id].has_row = True
         started, run.starting = run.starting, []
         if run.ended:
+            if self._has_queued_runs:
+                # Perhaps for this one to end.
+                self.looks_due, self._next_steps_us = True, 0
             del self.owned[run.id]
             run.close()
             self.looks_due |= write.successor is not None
