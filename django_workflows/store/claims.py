@@ -108,15 +108,17 @@ _CANDIDATES = """
     SELECT id, priority, due FROM (
         SELECT r.id, r.priority, r.wake_at AS due FROM django_workflows_run r
         WHERE r.queue {queues} AND r.wake_at <= {now} AND r.owner = ''
-        AND r.suspicion {suspicion} AND {known}
+        AND r.suspicion {suspicion} AND {known} AND {in_time}
         ORDER BY r.wake_at LIMIT {window}
     ) AS by_time
     UNION
     SELECT id, priority, due FROM (
         SELECT DISTINCT r.id, r.priority, r.created_at AS due
         FROM {unread} WHERE e.seq IS NULL AND r.owner = '' AND r.queue {queues}
-        AND r.suspicion {suspicion} AND {known} AND r.queued_at IS NULL AND (
+        AND r.suspicion {suspicion} AND {known} AND {in_time}
+        AND r.queued_at IS NULL AND (
             {status} IN ('pending', 'running') AND r.blocked_reason = ''
+            AND e.type <> 'run_terminated'
             OR {status} = 'paused' AND e.type IN ('run_resumed', 'cancel_requested')
         ) LIMIT {window}
     ) AS unread
@@ -170,6 +172,8 @@ def candidates_sql(
         # unread are far fewer.
         status="r.status || ''" if is_postgresql(database) else "r.status",
         suspicion="> 0" if suspects else "= 0",
+        # What is over is nobody's to go on with: see `control.expiring`.
+        in_time=f"(r.deadline_at IS NULL OR r.deadline_at > {now_sql(database)})",
     )
     return candidates, [*queue_values, *known_values, *queue_values, *known_values]
 

@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.replay.definitions import registry
 from django_workflows.store.admission import run_lines
 from django_workflows.store.claims import candidates_sql, steps_on_offer
+from django_workflows.store.control.expiring import DEADLINES, told_to_end
 from django_workflows.store.database import (
     connection,
     database_time,
@@ -42,7 +43,9 @@ _NEXT_DUES = """
     ), (
         SELECT MIN(due_at) FROM django_workflows_step
         WHERE queue {queues} AND due_at > %s AND NOT (limit_key = '')
-    )
+    ), (
+        SELECT r.deadline_at FROM {deadlines} ORDER BY r.deadline_at LIMIT 1
+    ), EXISTS (SELECT 1 FROM {told_to_end})
 """
 
 
@@ -71,10 +74,17 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
         since = moment(database, since_us)
         marks = ", ".join(["%s"] * len(queues))
         cursor.execute(
-            _NEXT_DUES.format(queues=f"IN ({marks})"),
+            _NEXT_DUES.format(
+                queues=f"IN ({marks})",
+                deadlines=DEADLINES,
+                told_to_end=told_to_end(database),
+            ),
             [*queues, since, *queues, since, *queues, since, *queues, since],
         )
-        next_dues = [to_us(value) for value in cursor.fetchone() if value is not None]
+        *times, deadline, is_told = cursor.fetchone()
+        if is_told or (deadline is not None and to_us(deadline) <= since_us):
+            return Due(True, 0.0)
+        next_dues = [to_us(time) for time in (*times, deadline) if time is not None]
         next_start = next_start_us(lines)
         next_dues += [] if next_start is None else [next_start]
     if not next_dues:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_option
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
+_NEVER = sys.maxsize
 _STEP_ENDS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_RETRYING)
 _STATUS = {
     log.RUN_COMPLETED: "completed",
@@ -50,6 +52,9 @@ class OwnedRun:
         self.last_seq = 0
         self.stored_seq = claimed.last_seq
         self.started_us = claimed.started_us
+        self.deadline_us = claimed.deadline_us
+        #: Told to end at once: no code of it runs here any more.
+        self.is_told_to_end = False
         self.blocked_times = claimed.blocked_times
         self.execution = Execution(workflow, run_info(claimed))
         #: Events to deliver, oldest first; those with a row came from the inbox.
@@ -115,14 +120,21 @@ class OwnedRun:
         Raises what decoding raises, if this process cannot read one of them.
         """
         for row in rows:
-            if row[7] not in self.taken:
+            if row[2] == log.RUN_TERMINATED:
+                self.is_told_to_end = True
+            elif row[7] not in self.taken:
                 self.pending.append(to_log_event(row))
                 self.taken.add(row[7])
 
     # -- advancing --------------------------------------------------------------------
 
     def advance(self, now_us: int) -> None:
-        """Deliver everything that has come, and what is due. Raises RunBlocked."""
+        """Deliver everything that has come, and what is due. Raises RunBlocked.
+
+        A run whose time is over is left as it is, for a look to end it.
+        """
+        if self.is_over(now_us):
+            return
         if self.claims:
             claims, self.claims = self.claims, []
             for claim in claims:
@@ -148,6 +160,10 @@ class OwnedRun:
         if self.last_seq >= conf.HISTORY_LIMIT and not self.ended:
             error = outgrown(self.id, self.last_seq)
             self._store([self._failure(error, now_us)])
+
+    def is_over(self, now_us: int) -> bool:
+        """Whether no code of the run may run any more, whatever its log says."""
+        return self.is_told_to_end or now_us >= (self.deadline_us or _NEVER)
 
     def _begin(self, now_us: int) -> None:
         info = self.execution.info

@@ -26,6 +26,7 @@ from django_workflows.signals import run_blocked
 from django_workflows.store import announcements, blocking, history
 from django_workflows.store.announcements import News
 from django_workflows.store.attempts import cut_attempts, running_at
+from django_workflows.store.control.expiring import end_expired
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
 from django_workflows.worker import pausing
 from django_workflows.worker.attempt import (
@@ -112,6 +113,8 @@ class Reactor:
         self._next_look_us = 0
         self._next_steps_us = 0
         self._next_show_us = 0
+        self._next_ending_us = 0
+        self._next_check_us = 0
         self._met_suspects = False
         #: Runs waited for their limits, when last looked.
         self._has_queued_runs = False
@@ -194,7 +197,8 @@ class Reactor:
 
     def _look(self, now_us: int, claim: bool) -> bool:
         """Claim what is due and read the inboxes of what is owned."""
-        found = False
+        ending = now_us >= self._next_ending_us
+        found = ending and claim and self._end_expired(now_us)
         if self.owned:
             inboxes = history.read_owned_inboxes(self.database, self.worker_id)
             for run_id, rows in inboxes.items():
@@ -209,7 +213,35 @@ class Reactor:
             self._next_steps_us = now_us + LOOK_US
             claimed |= self._claim_suspects()
             claimed |= self._claim_steps()
+        if not (claimed or ending):
+            found |= self._end_expired(now_us)
         return found or claimed
+
+    def _end_expired(self, now_us: int) -> bool:
+        """End runs whose time is over, and let go of those ended by anybody.
+
+        Nobody tells a worker that its run was ended: here it finds out while it waits
+        for a step, and cancels that.
+        """
+        self._next_ending_us = now_us + LOOK_US
+        expired = end_expired(self.database)
+        if expired.next_us is not None and expired.next_us < now_us + LOOK_US:
+            self._next_ending_us = expired.next_us
+            heapq.heappush(self._looks, expired.next_us)
+        lost = {run_id for run_id in expired.ids if run_id in self.owned}
+        if self.owned and now_us >= self._next_check_us:
+            self._next_check_us = now_us + SHOW_US
+            fences = dict(owned_runs(self.database, self.worker_id))
+            lost |= {
+                run.id
+                for run in self.owned.values()
+                if not run.is_frozen and fences.get(run.id) != run.fence
+            }
+        for run in [self.owned[run_id] for run_id in sorted(lost)]:
+            for step_id in run.running:
+                self.executor.cancel(step_id)
+            self._forget(run)
+        return bool(expired.ids)
 
     def _claim_runs(self) -> bool:
         limit = min(CLAIM_BATCH, CAPACITY - len(self.owned))
@@ -399,7 +431,7 @@ class Reactor:
 
     def _plan_steps(self, run: OwnedRun, now_us: int) -> None:
         """Queue what is to be started here; offer the rest to whoever can take it."""
-        if run.is_paused:
+        if run.is_paused or run.is_over(now_us):
             return
         for call in run.retrying():
             if call.retry_us <= now_us and call not in run.ready:
@@ -637,7 +669,7 @@ class Reactor:
         run.close()
         free_run(self.database, self.worker_id, run.id, run.fence)
         logger.info(
-            "run %s is worked on elsewhere now",
+            "run %s is not this worker's any more",
             run.id,
             extra={"action": "run_lost", "run_id": run.id},
         )

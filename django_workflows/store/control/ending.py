@@ -8,7 +8,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.events import HOOK_RECEIVED
-from django_workflows.store.control.rows import append_event, time_after
+from django_workflows.store.control.rows import LOCK, append_event, time_after
 from django_workflows.store.database import moment
 from django_workflows.store.notify import DONE, notify
 
@@ -19,12 +19,18 @@ def end_run(
     last_seq: int,
     kind: str,
     detail: dict[str, Any],
-) -> None:
+    *,
+    wait: bool = True,
+) -> bool:
     """End a run whose row is locked, in the current transaction.
 
     `kind` is the event that ends it, and tells its status. Its hooks are free, its
     unstarted steps never start, and what its started ones still do changes nothing.
+    Without `wait` nothing happens, and it returns False, while somebody is sending a
+    payload to one of its hooks.
     """
+    if not wait and _is_receiving(database, run_id):
+        return False
     time_us = time_after(database, run_id, last_seq)
     with database.cursor() as cursor:
         # Whoever is sending a payload holds the hook's row until it is sent.
@@ -43,13 +49,38 @@ def end_run(
                 run_id,
             ),
         )
-        cursor.execute(
-            "UPDATE django_workflows_step SET status = 'cancelled', due_at = NULL, "
-            "finished_at = %s WHERE run_id = %s AND status IN ('pending', 'running')",
-            (moment(database, time_us), run_id),
-        )
+    _cancel_steps(database, run_id, time_us)
     append_event(database, run_id, last_seq, kind, time_us, detail)
     notify(database, DONE, [run_id])
+    return True
+
+
+def _is_receiving(database: BaseDatabaseWrapper, run_id: str) -> bool:
+    """Whether one of the run's hooks is locked; locks the others."""
+    if database.vendor == "sqlite":
+        return False
+    hooks = "SELECT id FROM django_workflows_hook WHERE run_id = %s ORDER BY token_hash"
+    with database.cursor() as cursor:
+        cursor.execute(f"{hooks} FOR UPDATE SKIP LOCKED", (run_id,))
+        free = cursor.fetchall()
+        cursor.execute(hooks, (run_id,))
+        return len(cursor.fetchall()) > len(free)
+
+
+def _cancel_steps(database: BaseDatabaseWrapper, run_id: str, time_us: int) -> None:
+    live = "run_id = %s AND status IN ('pending', 'running')"
+    lock = LOCK.get(database.vendor)
+    with database.cursor() as cursor:
+        if lock:  # in the order in which everybody locks steps
+            cursor.execute(
+                f"SELECT id FROM django_workflows_step WHERE {live} ORDER BY id{lock}",
+                (run_id,),
+            )
+        cursor.execute(
+            "UPDATE django_workflows_step SET status = 'cancelled', due_at = NULL, "
+            f"finished_at = %s WHERE {live}",
+            (moment(database, time_us), run_id),
+        )
 
 
 def _number_payloads(

@@ -14,7 +14,7 @@ from django_workflows.store.chains import current_run_id
 from django_workflows.store.database import alias, database_time, moment, to_us
 
 #: Locks a run's row against rounds, which never wait for it, and against each other.
-_LOCK = {"postgresql": " FOR NO KEY UPDATE", "mysql": " FOR UPDATE"}
+LOCK = {"postgresql": " FOR NO KEY UPDATE", "mysql": " FOR UPDATE"}
 
 
 def lock_run(
@@ -25,7 +25,7 @@ def lock_run(
     Returns the columns asked for. Without `wait` a row that somebody else has locked
     counts as one that is not there: None.
     """
-    lock = _LOCK.get(database.vendor, "")
+    lock = LOCK.get(database.vendor, "")
     if lock and not wait:
         lock += " SKIP LOCKED"
     with database.cursor() as cursor:
