@@ -1,0 +1,1 @@
+"""A deploy with open runs, rehearsed: one project in three states of its code."""
