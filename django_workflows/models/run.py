@@ -338,3 +338,22 @@ class Run(models.Model):
 
     async def awake(self) -> None:
         await sync_to_async(self.wake)()
+
+    def retry(self) -> None:
+        """Let a failed, timed-out or cancelled run go on in place.
+
+        What was recorded before the failed step that ended it keeps its result; that
+        step gets a new attempt with its whole retry policy; what came after it is void
+        (what void steps did, compensations included, is not undone). A run that failed
+        by an exception of its own code is given the last event again, and a cancelled
+        one goes on as if it had not been asked to stop.
+
+        Raises InvalidRunStateError for any other run, and if another run holds its key
+        or a hook token it needs; nothing is changed then.
+        """
+        from django_workflows.store import control
+
+        control.retry(self)
+
+    async def aretry(self) -> None:
+        await sync_to_async(self.retry)()

@@ -37,10 +37,12 @@ from django_workflows.errors import (
 )
 from django_workflows.replay import children
 from django_workflows.replay import events as log
+from django_workflows.replay.blame import blamed
 from django_workflows.replay.children import ChildHandle, Children
 from django_workflows.replay.closing import RunClosing, bury, close_all
 from django_workflows.replay.continuing import RunContinues, check_successor
 from django_workflows.replay.definitions import Step, Workflow
+from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.guard import Guard, Unguarded, workflow_location
 from django_workflows.replay.hooks import Hook
@@ -92,6 +94,7 @@ class RunInfo:
     attributes: dict[str, Any] = field(default_factory=dict)
     seed: bytes = b""
     base_url: str = ""
+    #: As of the event being delivered: both grow with each retry in place.
     attempt: int = 1
     epoch: int = 0
 
@@ -141,7 +144,7 @@ class Execution:
     # -- bursts ---------------------------------------------------------------------
 
     def replay(self, history: Sequence[LogEvent]) -> list[LogEvent]:
-        """Run the function against its whole log.
+        """Run the function against its whole log, as far as no retry made it void.
 
         Returns the commands that the log does not hold yet: those of the outcome of a
         claim, of a hook or a child's key, in the log's last burst. Raises RunBlocked.
@@ -152,6 +155,7 @@ class Execution:
             self.replay(history[:-1])
             self.end = history[-1]
             return []
+        history = effective(history)
         position = 0
         while position < len(history):
             event = history[position]
@@ -315,6 +319,9 @@ class Execution:
         if event.type == log.RUN_CREATED:
             self._input = event.payload
             return
+        if event.type == log.RUN_RETRIED:
+            self._retried(event)
+            return
         call = self.steps.get(event.correlation_id)
         if call is None:
             if event.type in _STANDS_STILL:
@@ -338,6 +345,28 @@ class Execution:
                 call.errors += 1
             elif reason == "crash" and event.detail.get("alone"):
                 call.crashes += 1
+
+    def _retried(self, event: LogEvent) -> None:
+        """What is open goes on in a new epoch, as if it had only just been called."""
+        self.is_paused = False
+        self.info.attempt = event.detail["attempt"]
+        self.info.epoch = event.detail["epoch"]
+        # What void code was given by chance is not given to other code again.
+        if self._random is not None:
+            self._random.seed(self._secret(*self._purpose("random")))
+        if self._uuids is not None:
+            self._uuids.seed(self._secret(*self._purpose("uuid4")))
+        attempts = event.detail.get("attempts", {})
+        for call in self.steps.values():
+            call.begin_anew(attempts.get(call.id, 0), event.time)
+        # Time-outs stood still while the run was closed; sleeps did not.
+        cut_us = event.detail.get("cut_at", event.time)
+        for timer in self.timers.values():
+            if timer.kind == "timer":
+                left_us = timer.due_us - cut_us
+                timer.due_us = event.time + (left_us if left_us > 0 else timer.delay_us)
+        self._timer_heap = [(t.due_us, t.number, t.id) for t in self.timers.values()]
+        heapq.heapify(self._timer_heap)
 
     def _on_run_started(self, event: LogEvent) -> None:
         self.started_us = event.time
@@ -536,6 +565,7 @@ class Execution:
             self.loop.next_number(),
             kind,
             target,
+            event.detail["due"] - self.loop.now_us,
         )
         self.timers[timer.id] = timer
         heapq.heappush(self._timer_heap, (timer.due_us, timer.number, timer.id))
@@ -638,7 +668,9 @@ class Execution:
         if isinstance(error, asyncio.CancelledError) and self.cancel_delivered:
             end = LogEvent(log.RUN_CANCELLED)
         elif error is not None:
-            end = LogEvent(log.RUN_FAILED, payload=failures.capture(error))
+            end = LogEvent(
+                log.RUN_FAILED, detail=blamed(error), payload=failures.capture(error)
+            )
         self._end_with(end)
 
     def _end_with(self, end: LogEvent) -> None:
@@ -806,13 +838,13 @@ class Execution:
     def random(self) -> random.Random:
         self._require_seed("random()")
         if self._random is None:
-            self._random = random.Random(self._secret("random"))
+            self._random = random.Random(self._secret(*self._purpose("random")))
         return self._random
 
     def uuid4(self) -> uuid.UUID:
         self._require_seed("uuid4()")
         if self._uuids is None:
-            self._uuids = random.Random(self._secret("uuid4"))
+            self._uuids = random.Random(self._secret(*self._purpose("uuid4")))
         return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
 
     def _require_seed(self, name: str) -> None:
@@ -826,6 +858,9 @@ class Execution:
             )
             self._taint(error)
             raise error
+
+    def _purpose(self, name: str) -> tuple[str, ...]:
+        return (name, str(self.info.epoch)) if self.info.epoch else (name,)
 
     def _secret(self, *purpose: str) -> bytes:
         return hmac.digest(self.info.seed, "\n".join(purpose).encode(), hashlib.sha256)

@@ -105,6 +105,14 @@ class StepCall(Operation):
         #: The last crash makes it suspect: it runs again apart from all others.
         self.suspect = False
 
+    def begin_anew(self, attempt: int, time_us: int) -> None:
+        """Its run is retried: another attempt, as if those so far were none of its."""
+        self.attempt = max(self.attempt, attempt)
+        self.errors = self.crashes = 0
+        self.worker = ""
+        self.created_us = self.retry_us = time_us
+        self.has_row = self.suspect = False
+
     def cancel_requested(self) -> None:
         self.execution.cancel_step(self.id)
 
@@ -119,7 +127,7 @@ class SleepCall(Operation):
 class Timer:
     """An open timer of a run: a sleep, or a ``call_at`` of the loop."""
 
-    __slots__ = ("due_us", "id", "kind", "number", "target")
+    __slots__ = ("delay_us", "due_us", "id", "kind", "number", "target")
 
     def __init__(
         self,
@@ -128,8 +136,10 @@ class Timer:
         number: int,
         kind: str,
         target: SleepCall | DurableTimer,
+        delay_us: int,
     ) -> None:
         self.id = timer_id
+        self.delay_us = delay_us
         self.due_us = due_us
         self.number = number
         self.kind = kind

@@ -97,6 +97,21 @@ def read_owned_inboxes(
     return rows
 
 
+def read_outline(
+    database: BaseDatabaseWrapper, run_id: str
+) -> tuple[list[LogEvent], list[LogEvent]]:
+    """A run's log and its inbox, both in order, without any payloads."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, seq, type, correlation_id, detail, NULL, created_at, id "
+            "FROM django_workflows_event WHERE run_id = %s ORDER BY seq, id",
+            (run_id,),
+        )
+        events = [to_log_event(row) for row in cursor.fetchall()]
+    numbered = [event for event in events if event.seq is not None]
+    return numbered, [event for event in events if event.seq is None]
+
+
 def batches(values: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:
     """The values in parts that fit into one statement."""
     for first in range(0, len(values), size):

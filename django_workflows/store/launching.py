@@ -178,9 +178,10 @@ def _give_up_key(holder: Run, policy: str) -> None:
         # It may end just now; one that continues as new leaves the key to another.
         with suppress(InvalidRunStateError):
             control.terminate(holder, reason="replaced by a new run with the same key")
-    Run.objects.using(alias()).filter(pk=holder.pk, key_held=holder.key_held).update(
-        key_held=None
-    )
+    # Not from a run that has been retried meanwhile.
+    Run.objects.using(alias()).closed().filter(
+        pk=holder.pk, key_held=holder.key_held
+    ).update(key_held=None)
 
 
 def _instance(new: NewRun, created_us: int) -> Run:

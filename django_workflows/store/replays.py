@@ -23,7 +23,6 @@ def run_info(run: Run | ClaimedRun) -> RunInfo:
         attributes=run.attributes,
         seed=bytes(run.seed),
         base_url=conf.BASE_URL.rstrip("/"),
-        epoch=run.epoch,
     )
 
 

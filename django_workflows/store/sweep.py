@@ -160,13 +160,17 @@ def delete_strays(database: BaseDatabaseWrapper) -> int:
     """Delete what nobody will ever read: unnumbered events of runs that have ended.
 
     Ends of steps that outlived their run, and requests that came too late. Payloads of
-    hooks are not among them: the round that ends a run numbers those.
+    hooks are not among them: the round that ends a run numbers those. Nor are results
+    of steps and children that a retry of their run would go on from.
     """
     with database.cursor() as cursor:
         cursor.execute(
             f"SELECT e.id FROM {unread_events(database)} "
             "WHERE e.seq IS NULL AND r.finished_at IS NOT NULL "
-            f"AND r.status <> 'continued_as_new' LIMIT {STRAYS_AT_ONCE}"
+            "AND r.status <> 'continued_as_new' "
+            "AND NOT (e.type IN ('step_completed', 'child_completed') "
+            "AND r.status IN ('failed', 'cancelled', 'timed_out')) "
+            f"LIMIT {STRAYS_AT_ONCE}"
         )
         ids = [row[0] for row in cursor.fetchall()]
         if ids:

@@ -212,8 +212,10 @@ class OwnedRun:
     def _store(self, commands: Sequence[LogEvent]) -> None:
         execution = self.execution
         for command in commands:
-            self.append(command)
             kind = command.type
+            if kind in (log.RUN_FAILED, log.RUN_CANCELLED):
+                self._number_late_results()
+            self.append(command)
             if kind == log.STEP_CREATED:
                 call = execution.steps.get(command.correlation_id)
                 if call is not None:
@@ -231,6 +233,15 @@ class OwnedRun:
                 self._end(kind, command.time)
                 if kind == log.RUN_CONTINUED:
                     self.to_write().successor = succeed(self.execution, command)
+
+    def _number_late_results(self) -> None:
+        """Results that came together with the run's end, for a retry to go on from."""
+        results = (log.STEP_COMPLETED, log.CHILD_COMPLETED)
+        for event in [e for e in self.pending if e.type in results]:
+            self.pending.remove(event)
+            event.detail = {**event.detail, "late": True}
+            event.time = self.last_us
+            self.append(event)
 
     def _end(self, kind: str, time_us: int) -> None:
         self.ended = True
@@ -290,6 +301,12 @@ class OwnedRun:
         self.running[call.id] = attempt
         self.starting.append(attempt)
         return attempt
+
+    def is_running(self, attempt: Attempt) -> bool:
+        """Whether this attempt is the step's current one: since a retry of the run it
+        may be one of an epoch before, which counts for nothing."""
+        step_id = attempt.step_id
+        return step_id in self.execution.steps and self.running.get(step_id) is attempt
 
     def end_attempt(self, attempt: Attempt, verdict: Verdict, now_us: int) -> None:
         """Take in the end of an attempt that has no row: the run's fence decides."""

@@ -327,12 +327,13 @@ class Reactor:
                 if attempt.has_row:
                     report_end(self.database, attempt, verdict, now_us)
                     recorded.add(attempt.run_id)
-                elif run is not None and attempt.step_id in run.execution.steps:
+                elif run is not None and run.is_running(attempt):
                     run.end_attempt(attempt, verdict, now_us)
             if attempt.settings.is_limited:
                 self.looks_due = True  # somebody may be waiting for it to end
             if run is not None:
-                run.running.pop(attempt.step_id, None)
+                if run.running.get(attempt.step_id) is attempt:
+                    del run.running[attempt.step_id]
                 self._changed[run.id] = run
             self._ends.popleft()
         mine = sorted(run_id for run_id in recorded if run_id in self.owned)

@@ -15,7 +15,9 @@ from django_workflows.core import failures, serialization
 from django_workflows.errors import DuplicateRunError
 from django_workflows.replay import events as log
 from django_workflows.replay.children import ChildHandle, is_claim
+from django_workflows.replay.cuts import plan_retry
 from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution, RunInfo
 from django_workflows.replay.operations import StepCall
@@ -192,8 +194,9 @@ class Driver:
         token = claim.detail["token"]
         if token in self.tokens:
             return self.tokens[token]
-        over = {e.correlation_id for e in self.log if e.type == log.HOOK_DISPOSED}
-        for event in self.log:
+        history = effective(self.log)
+        over = {e.correlation_id for e in history if e.type == log.HOOK_DISPOSED}
+        for event in history:
             if event is claim:
                 return None
             if (
@@ -307,6 +310,28 @@ class Driver:
     def wake(self) -> None:
         self.deliver(LogEvent(log.WAKE_REQUESTED))
 
+    def retry(self) -> list[LogEvent]:
+        """Retry the run in place, as the store does it. Returns what is redelivered."""
+        assert self.ended, "the run is open"
+        plan = plan_retry(effective(self.log), self.log)
+        epoch = 1 + self.count(log.RUN_RETRIED)
+        note = {
+            "cut": plan.cut.seq,
+            "cut_at": plan.cut.time,
+            "epoch": epoch,
+            "attempt": epoch + 1,
+            "attempts": plan.attempts,
+        }
+        self._append(LogEvent(log.RUN_RETRIED, time=self.now_us, detail=note))
+        self._claims = []
+        self.drop()
+        if self.execution.started_us == 0:
+            self.begin()
+        for event in plan.redelivered:
+            if self.is_open():
+                self.deliver(stored(event))
+        return plan.redelivered
+
     def run(self) -> Driver:
         """Go on to the end: steps in the order of their calls, then timers."""
         if self.execution.started_us == 0:
@@ -323,6 +348,9 @@ class Driver:
     @property
     def ended(self) -> bool:
         return self.execution.end is not None
+
+    def is_open(self) -> bool:
+        return not self.ended
 
     @property
     def status(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django_workflows.store.control.cancelling import cancel
 from django_workflows.store.control.pausing import pause, resume
+from django_workflows.store.control.retrying import retry
 from django_workflows.store.control.terminating import terminate
 from django_workflows.store.control.waking import wake
 
-__all__ = ["cancel", "pause", "resume", "terminate", "wake"]
+__all__ = ["cancel", "pause", "resume", "retry", "terminate", "wake"]

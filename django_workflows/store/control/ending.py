@@ -7,10 +7,17 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_workflows.replay.events import HOOK_RECEIVED
+from django_workflows.replay.events import (
+    CHILD_COMPLETED,
+    HOOK_RECEIVED,
+    STEP_COMPLETED,
+)
 from django_workflows.store.control.rows import LOCK, append_event, time_after
 from django_workflows.store.database import moment
 from django_workflows.store.notify import DONE, notify
+
+#: Read or not, these are in the log of a run that has ended.
+_LATE = (HOOK_RECEIVED, STEP_COMPLETED, CHILD_COMPLETED)
 
 
 def end_run(
@@ -35,7 +42,7 @@ def end_run(
     with database.cursor() as cursor:
         # Whoever is sending a payload holds the hook's row until it is sent.
         cursor.execute("DELETE FROM django_workflows_hook WHERE run_id = %s", (run_id,))
-        last_seq = _number_payloads(database, run_id, last_seq, time_us) + 1
+        last_seq = _number_late(database, run_id, last_seq, time_us) + 1
         cursor.execute(
             "UPDATE django_workflows_run SET status = %s, finished_at = %s, "
             "last_seq = %s, fence = fence + 1, owner = '', wake_at = NULL, "
@@ -83,19 +90,20 @@ def _cancel_steps(database: BaseDatabaseWrapper, run_id: str, time_us: int) -> N
         )
 
 
-def _number_payloads(
+def _number_late(
     database: BaseDatabaseWrapper, run_id: str, last_seq: int, time_us: int
 ) -> int:
-    """What was accepted is in the log, before its end; no code reads it any more."""
+    """What was accepted or achieved is in the log, before its end: no code reads it
+    any more, unless the run is retried."""
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT id, type FROM django_workflows_event "
+            "SELECT id, type, detail FROM django_workflows_event "
             "WHERE run_id = %s AND seq IS NULL ORDER BY id",
             (run_id,),
         )
         unread = cursor.fetchall()
-        for row_id, kind in unread:
-            if kind != HOOK_RECEIVED:
+        for row_id, kind, detail in unread:
+            if kind not in _LATE:
                 cursor.execute(
                     "DELETE FROM django_workflows_event WHERE id = %s AND seq IS NULL",
                     (row_id,),
@@ -107,7 +115,7 @@ def _number_payloads(
                 "created_at = %s WHERE id = %s",
                 (
                     last_seq,
-                    json.dumps({"late": True}),
+                    json.dumps({**json.loads(detail or "{}"), "late": True}),
                     moment(database, time_us),
                     row_id,
                 ),
