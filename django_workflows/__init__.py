@@ -63,6 +63,13 @@ if TYPE_CHECKING:
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
     from django_workflows.replay.saga import Saga, saga
+    from django_workflows.store.control.bulk import (
+        BulkResult,
+        acancel_runs,
+        aterminate_runs,
+        cancel_runs,
+        terminate_runs,
+    )
     from django_workflows.store.hooks import (
         aget_hook_by_token,
         aresume_hook,
@@ -102,6 +109,9 @@ _HOMES = {
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",
+    "store.control.bulk": (
+        "BulkResult acancel_runs aterminate_runs cancel_runs terminate_runs"
+    ),
     "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
     "store.launching": "aget_run astart astart_many get_run start start_many",
     "worker.q2.settings": "q_cluster",
@@ -110,6 +120,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __version__ = "0.1.0"
 __all__ = [
+    "BulkResult",
     "ChildWorkflowError",
     "DuplicateRunError",
     "FatalError",
@@ -147,11 +158,14 @@ __all__ = [
     "WorkflowRunTerminatedError",
     "WorkflowRunTimedOutError",
     "__version__",
+    "acancel_runs",
     "aget_hook_by_token",
     "aget_run",
     "aresume_hook",
     "astart",
     "astart_many",
+    "aterminate_runs",
+    "cancel_runs",
     "continue_as_new",
     "create_hook",
     "define_hook",
@@ -175,6 +189,7 @@ __all__ = [
     "start_child",
     "start_many",
     "step",
+    "terminate_runs",
     "uuid4",
     "workflow",
 ]
