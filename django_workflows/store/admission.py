@@ -49,20 +49,20 @@ _COUNT = """
     AND NOT (w.status = 'paused' AND w.started_at IS NULL)
 """
 _LINES = """
-    WITH RECURSIVE limit_keys(key) AS (
+    WITH RECURSIVE limit_keys(limit_key) AS (
         SELECT MIN(r.limit_key) FROM django_workflows_run r
         WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
         UNION ALL
         SELECT (SELECT MIN(r.limit_key) FROM django_workflows_run r
             WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
-            AND r.limit_key > k.key)
-        FROM limit_keys k WHERE k.key IS NOT NULL
+            AND r.limit_key > k.limit_key)
+        FROM limit_keys k WHERE k.limit_key IS NOT NULL
     ), first_runs(id) AS (
         SELECT (SELECT r.id FROM django_workflows_run r
             WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
-            AND r.limit_key = k.key AND {eligible}
+            AND r.limit_key = k.limit_key AND {eligible}
             ORDER BY r.priority DESC, r.queued_at, r.id LIMIT 1)
-        FROM limit_keys k WHERE k.key IS NOT NULL
+        FROM limit_keys k WHERE k.limit_key IS NOT NULL
     )
     SELECT r.limit_key, r.workflow, r.version, r.max_concurrency, r.rate_limit,
         ({count}), l.paced_at, {now}, r.priority, r.queued_at

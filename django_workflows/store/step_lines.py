@@ -29,20 +29,20 @@ def step_limits(name: str, options: str) -> Limits:
 # The different keys are found by jumping from one to the next in the index, so that it
 # does not matter how many wait for each. `NOT (... = '')` are the index's own words.
 _STEP_LINES = """
-    keys_of_steps(key) AS (
+    keys_of_steps(limit_key) AS (
         SELECT MIN(s.limit_key) FROM django_workflows_step s
         WHERE NOT (s.limit_key = '') AND s.status = 'pending'
         UNION ALL
         SELECT (SELECT MIN(s.limit_key) FROM django_workflows_step s
             WHERE NOT (s.limit_key = '') AND s.status = 'pending'
-            AND s.limit_key > k.key)
-        FROM keys_of_steps k WHERE k.key IS NOT NULL
+            AND s.limit_key > k.limit_key)
+        FROM keys_of_steps k WHERE k.limit_key IS NOT NULL
     ), first_steps(id) AS (
         SELECT (SELECT s.id FROM django_workflows_step s
             WHERE NOT (s.limit_key = '') AND s.status = 'pending'
-            AND s.limit_key = k.key AND {eligible}
+            AND s.limit_key = k.limit_key AND {eligible}
             ORDER BY s.priority DESC, s.created_at, s.run_id LIMIT 1)
-        FROM keys_of_steps k WHERE k.key IS NOT NULL
+        FROM keys_of_steps k WHERE k.limit_key IS NOT NULL
     )
 """
 _STEP_LINE = """
