@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from django_workflows import get_step_metadata, sleep, step, workflow
+from django_workflows.models import Step
 from tests.app.models import Ledger
 from tests.cluster.tasks import mark
 
@@ -138,3 +139,34 @@ async def crashes(key: str) -> None:
     """Workflow code that takes its worker down each time."""
     await quick(key)
     faulthandler._sigsegv()  # type: ignore[attr-defined]
+
+
+@step(name="processes.narrow", max_concurrency=5)
+def narrow(key: str, together: int) -> int:
+    """Leave marks around a short while; returns how many were at work by the database.
+
+    Does not end before so many have begun altogether: they have to be at once, then.
+    """
+    mark("narrow-begun")
+    deadline = time.monotonic() + 60
+    path = Path(os.environ["MARKS"])
+    while path.read_text().count("narrow-begun") < together:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never so many as {together}")
+        time.sleep(0.005)
+    seen = Step.objects.filter(name="processes.narrow", status="running").count()
+    mark("narrow-ended")
+    return seen
+
+
+@workflow(name="processes.narrows")
+async def narrows(key: str, together: int) -> int:
+    """One step whose limit many share."""
+    return await narrow(key, together)
+
+
+@workflow(name="processes.one_of_few", max_concurrency=3)
+async def one_of_few(key: str) -> str:
+    """One of a few runs that may be open."""
+    await quick("few-begun")
+    return await quick("few-ended")
