@@ -9,6 +9,7 @@ import pytest
 
 from django_workflows import start, start_many
 from tests.cluster.harness import ClusterProcess, until
+from tests.cluster.tasks import mark
 from tests.faults import checks
 from tests.faults.processes import workflows
 from tests.faults.processes.conftest import StartCluster, pids_of
@@ -48,7 +49,7 @@ def test_killed_workers_free_what_they_held(start_cluster: StartCluster) -> None
         os.kill(pid, signal.SIGKILL)
     until(lambda: cluster.marks()["narrow-begun"] >= 10, "five others", 20)
     # The eleventh beginning: they may end now.
-    workflows.mark("narrow-begun")
+    mark("narrow-begun")
     assert [run.result(timeout=30) for run in runs]
     for run in runs:
         checks.check_log(run)
