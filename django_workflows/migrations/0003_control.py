@@ -9,6 +9,8 @@ FULL_INDEXES = (
     ("dw_run_limited_full", "django_workflows_run", "limit_key, queued_at"),
     ("dw_run_queued_full", "django_workflows_run", "queue, queued_at"),
     ("dw_run_finished_full", "django_workflows_run", "finished_at"),
+    ("dw_run_retention_full", "django_workflows_run", "retention, finished_at"),
+    ("dw_run_root_full", "django_workflows_run", "root_id"),
     ("dw_step_limited_full", "django_workflows_step", "limit_key, status"),
 )
 
@@ -115,6 +117,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('finished_at__isnull', False)), fields=['finished_at'], name='dw_run_finished'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('retention__isnull', False)), fields=['retention', 'finished_at'], name='dw_run_retention'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('root__isnull', False)), fields=['root'], name='dw_run_root'),
         ),
         migrations.AddIndex(
             model_name='step',

@@ -199,6 +199,16 @@ class Run(models.Model):
                 name="dw_run_finished",
                 condition=models.Q(finished_at__isnull=False),
             ),
+            models.Index(
+                fields=["retention", "finished_at"],
+                name="dw_run_retention",
+                condition=models.Q(finished_at__isnull=False, retention__isnull=False),
+            ),
+            models.Index(
+                fields=["root"],
+                name="dw_run_root",
+                condition=models.Q(root__isnull=False),
+            ),
             models.Index(fields=["created_at", "id"], name="dw_run_created"),
             models.Index(
                 fields=["workflow", "created_at"], name="dw_run_workflow_created"

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.conf import conf
 from django_workflows.replay.events import STEP_RETRYING
 from django_workflows.signals import run_blocked
+from django_workflows.store import retention
 from django_workflows.store.announcements import News, announce
 from django_workflows.store.chains import forward_requests
 from django_workflows.store.database import connection, now_sql, transaction
@@ -33,6 +34,8 @@ logger = logging.getLogger("django_workflows.store")
 MAX_RUN_CRASHES = 3
 #: Stray events deleted in one sweep, at most.
 STRAYS_AT_ONCE = 1000
+#: Seconds between looks for runs whose retention is over, of each cluster.
+PRUNE_EVERY = 60.0
 BLOCKED_BY_CRASHES = (
     "its workflow code has killed {crashes} workers in a row, each time while it was "
     "the only run being advanced"
@@ -50,6 +53,8 @@ class DeadWatch:
     #: By worker: its last heartbeat, and the seconds for which it has stood still.
     seen: dict[str, tuple[int, float]] = field(default_factory=dict)
     last_look: float = 0.0
+    #: When to look again for runs whose retention is over.
+    next_prune: float = 0.0
 
     def observe(self, beats: dict[str, int], lease: float) -> set[str]:
         """Take in all heartbeats; return the workers silent for a whole lease."""
@@ -87,6 +92,10 @@ def sweep(watch: DeadWatch, database: BaseDatabaseWrapper | None = None) -> int:
     free_left_over(database)
     forward_requests(database)
     delete_strays(database)
+    if time.monotonic() >= watch.next_prune:
+        pruned = retention.prune_some()
+        if pruned < retention.BATCH_OF_WORKERS:
+            watch.next_prune = time.monotonic() + PRUNE_EVERY
     return dead
 
 
@@ -157,7 +166,8 @@ def free_left_over(database: BaseDatabaseWrapper) -> int:
 
 
 def delete_strays(database: BaseDatabaseWrapper) -> int:
-    """Delete what nobody will ever read: unnumbered events of runs that have ended.
+    """Delete what nobody will ever read: unnumbered events of runs that have ended, or
+    that have been deleted.
 
     Ends of steps that outlived their run, and requests that came too late. Payloads of
     hooks are not among them: the round that ends a run numbers those. Nor are results
@@ -173,6 +183,12 @@ def delete_strays(database: BaseDatabaseWrapper) -> int:
             f"LIMIT {STRAYS_AT_ONCE}"
         )
         ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute(
+            "SELECT e.id FROM django_workflows_event e WHERE e.seq IS NULL AND "
+            "(SELECT r.id FROM django_workflows_run r WHERE r.id = e.run_id) IS NULL "
+            f"LIMIT {STRAYS_AT_ONCE}"
+        )
+        ids += [row[0] for row in cursor.fetchall()]
         if ids:
             marks = ", ".join(["%s"] * len(ids))
             cursor.execute(

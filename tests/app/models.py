@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from django.db import models
 
+from django_workflows.models import Run
+
 
 class Ledger(models.Model):
     """One booking; the rows of an account must add up to what was asked for."""
@@ -29,3 +31,12 @@ class Marker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}={self.value}"
+
+
+class Receipt(models.Model):
+    """A row of the project that refers to a run, and does not let go of it."""
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT)
+
+    def __str__(self) -> str:
+        return f"receipt of {self.run_id}"

@@ -1,0 +1,255 @@
+"""Deletes closed runs whose time is over, a few at a time, oldest first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.deletion import ProtectedError, RestrictedError
+
+from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.models import Event, Run
+from django_workflows.replay.definitions import Workflow
+from django_workflows.store.database import (
+    alias,
+    connection,
+    database_time,
+    to_datetime,
+)
+
+logger = logging.getLogger("django_workflows.store")
+
+#: Runs deleted in one transaction, and how many of their events, unless one run alone
+#: has more.
+BATCH = 500
+BATCH_EVENTS = 20_000
+#: Runs that a worker deletes by itself in one go.
+BATCH_OF_WORKERS = 100
+
+#: What refers to other runs.
+_LINKS = ("parent_id", "root_id", "continued_from_id")
+
+
+def prune(
+    *,
+    older_than: Duration | None = None,
+    workflow: Workflow[..., Any] | str | None = None,
+    batch: int = BATCH,
+    dry_run: bool = False,
+) -> int:
+    """Delete closed runs whose retention is over, with all that belongs to them.
+
+    A run with a retention of its own is deleted that long after its end; one without
+    is kept for ever, unless `older_than` says for how long. Returns how many runs have
+    been deleted, or would be. Runs are kept while an open run refers to them, and the
+    first run of a chain of continued runs as long as its last one.
+
+    Each batch is a transaction of its own, and skips runs that somebody has locked.
+    Raises ValueError for a wrong duration or batch.
+    """
+    if batch < 1:
+        raise ValueError(f"a batch has at least one run, not {batch}")
+    age = None if older_than is None else to_seconds(older_than)
+    if age is not None and age < 0:
+        raise ValueError(f"older_than must not be negative: {older_than!r}")
+    if dry_run:
+        return sum(runs.count() for runs in _over(age, workflow))
+    deleted = 0
+    while True:
+        # What was kept for a run that has been deleted now is next.
+        count = sum(_prune(runs, batch) for runs in _over(age, workflow))
+        deleted += count
+        if not count:
+            return deleted
+
+
+def prune_some() -> int:
+    """Delete some of the runs whose own retention is over; returns how many."""
+    deleted, limit = 0, BATCH_OF_WORKERS
+    for runs in _over(None, None):
+        rows = list(_first(runs, None, limit - deleted))
+        deleted += _delete(runs, rows)
+        if deleted >= limit:
+            break
+    return deleted
+
+
+# -- which ----------------------------------------------------------------------------
+
+
+def _over(
+    age: float | None, workflow: Workflow[..., Any] | str | None
+) -> Iterator[QuerySet[Run]]:
+    """Runs whose time is over and that nothing needs, by their retention (seconds)."""
+    now_us = database_time(connection())
+    runs = Run.objects.using(alias()).filter(finished_at__isnull=False)
+    if workflow is not None:
+        runs = runs.for_workflow(workflow)
+    needed = _needed()
+    for retention in _retentions():
+        ended = _before(now_us, retention)
+        if ended is not None:
+            found = runs.filter(retention=retention, finished_at__lt=ended)
+            yield found.exclude(needed)
+    if age is not None and (ended := _before(now_us, age)) is not None:
+        yield runs.filter(retention=None, finished_at__lt=ended).exclude(needed)
+
+
+def _retentions() -> Iterator[float]:
+    """The retentions that closed runs have: few, and each found by the index."""
+    runs = Run.objects.using(alias()).filter(
+        finished_at__isnull=False, retention__isnull=False
+    )
+    found = runs.aggregate(least=Min("retention"))["least"]
+    while found is not None:
+        yield found
+        found = runs.filter(retention__gt=found).aggregate(least=Min("retention"))[
+            "least"
+        ]
+
+
+def _before(now_us: int, seconds: float) -> datetime | None:
+    """So long ago; None if that is before there were any runs."""
+    us = now_us - round(seconds * 1_000_000)
+    return to_datetime(us) if us > 0 else None
+
+
+def _needed() -> Q:
+    """Runs that others still need.
+
+    An open run tells its parent of its end, and shows whence it came. Whoever has the
+    first run of a chain asks it for the result of the last one; those in between are
+    left out of the chain, once nothing of theirs is still on its way to the next.
+    """
+    runs = Run.objects.using(alias())
+    is_open = runs.filter(finished_at=None)
+    next_in_chain = runs.filter(continued_from_id=OuterRef("pk"))
+    on_its_way = Event.objects.using(alias()).filter(run_id=OuterRef("pk"), seq=None)
+    return (
+        Q(Exists(is_open.filter(parent_id=OuterRef("pk"))))
+        | Q(Exists(is_open.filter(root_id=OuterRef("pk"))))
+        | Q(Exists(next_in_chain.filter(finished_at=None)))
+        | Q(Exists(next_in_chain), continued_from_id=None)
+        | Q(Exists(on_its_way), status=Run.Status.CONTINUED_AS_NEW)
+    )
+
+
+# -- deleting -------------------------------------------------------------------------
+
+
+def _prune(runs: QuerySet[Run], batch: int) -> int:
+    deleted, last = 0, None
+    while rows := list(_first(runs, last, batch)):
+        last = rows[-1]
+        deleted += _delete(runs, rows)
+    return deleted
+
+
+def _first(runs: QuerySet[Run], last: Run | None, limit: int) -> Iterator[Run]:
+    """The runs that ended first, after `last`; not more than can go at once."""
+    if last is not None:
+        runs = runs.filter(
+            Q(finished_at__gt=last.finished_at)
+            | Q(finished_at=last.finished_at, pk__gt=last.pk)
+        )
+    events = 0
+    ordered = runs.order_by("finished_at", "pk")
+    for run in ordered.only("pk", "finished_at", "last_seq")[:limit]:
+        events += run.last_seq
+        if events > BATCH_EVENTS and events > run.last_seq:
+            return
+        yield run
+
+
+def _delete(runs: QuerySet[Run], rows: list[Run]) -> int:
+    """Delete those of the rows that can be: still over, not locked, not protected."""
+    ids = [run.pk for run in rows]
+    if not ids or not _cut_links(ids):
+        return 0
+    try:
+        return _delete_now(runs, ids)
+    except (ProtectedError, RestrictedError) as error:
+        if len(ids) > 1:
+            return sum(_delete(runs, [run]) for run in rows)
+        logger.warning(
+            "run %s is kept: rows of the project protect it: %s",
+            ids[0],
+            error,
+            extra={"action": "run_protected", "run_id": ids[0]},
+        )
+        return 0
+
+
+def _delete_now(runs: QuerySet[Run], ids: list[str]) -> int:
+    with transaction.atomic(using=alias()):
+        linked = _links_to(ids)
+        locked = _lock({*ids, *linked})
+        held_up = {
+            target
+            for pk, targets in linked.items()
+            if pk not in locked
+            for target in targets
+        }
+        free = [pk for pk in ids if pk in locked and pk not in held_up]
+        # Under the lock: a run that was retried meanwhile is open again.
+        rows = list(
+            runs.filter(pk__in=free).values_list("pk", "continued_from_id").order_by()
+        )
+        going: dict[str, str | None] = dict(rows)
+        _join_chains(going)
+        if going:
+            Run.objects.using(alias()).filter(pk__in=list(going)).delete()
+    return len(going)
+
+
+def _links_to(ids: list[str]) -> dict[str, set[str]]:
+    """Closed runs that refer to some of these, and to which."""
+    found: dict[str, set[str]] = {}
+    for field in _LINKS:
+        rows = Run.objects.using(alias()).filter(**{f"{field}__in": ids})
+        for pk, target in rows.values_list("pk", field):
+            found.setdefault(pk, set()).add(target)
+    return found
+
+
+def _lock(ids: set[str]) -> set[str]:
+    """Lock runs in the order in which everybody does, without waiting for any."""
+    rows = Run.objects.using(alias()).filter(pk__in=ids).order_by("pk")
+    return set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+
+
+def _join_chains(going: dict[str, str | None]) -> None:
+    """Leave runs out of their chains, which go on before and after them."""
+    followers = Run.objects.using(alias()).filter(continued_from_id__in=list(going))
+    for pk, target in followers.values_list("pk", "continued_from_id"):
+        if pk in going:
+            continue
+        before: str | None = target
+        while before in going:
+            before = going[before]
+        Run.objects.using(alias()).filter(pk=pk).update(continued_from_id=before)
+
+
+def _cut_links(ids: list[str]) -> bool:
+    """Where very many closed runs refer to these, let go of most of them beforehand.
+
+    False if somebody has locked so many of them that it has to wait.
+    """
+    for field in ("parent_id", "root_id"):
+        while True:
+            linked = Run.objects.using(alias()).filter(
+                **{f"{field}__in": ids}, finished_at__isnull=False
+            )
+            if linked[BATCH * 2 : BATCH * 2 + 1].count() == 0:
+                break
+            with transaction.atomic(using=alias()):
+                some = linked.order_by("pk").select_for_update(skip_locked=True)
+                pks = list(some.values_list("pk", flat=True)[:BATCH])
+                if not pks:
+                    return False
+                Run.objects.using(alias()).filter(pk__in=pks).update(**{field: None})
+    return True
