@@ -66,8 +66,10 @@ if TYPE_CHECKING:
     from django_workflows.store.control.bulk import (
         BulkResult,
         acancel_runs,
+        aretry_runs,
         aterminate_runs,
         cancel_runs,
+        retry_runs,
         terminate_runs,
     )
     from django_workflows.store.hooks import (
@@ -110,7 +112,8 @@ _HOMES = {
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",
     "store.control.bulk": (
-        "BulkResult acancel_runs aterminate_runs cancel_runs terminate_runs"
+        "BulkResult acancel_runs aretry_runs aterminate_runs cancel_runs retry_runs "
+        "terminate_runs"
     ),
     "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
     "store.launching": "aget_run astart astart_many get_run start start_many",
@@ -162,6 +165,7 @@ __all__ = [
     "aget_hook_by_token",
     "aget_run",
     "aresume_hook",
+    "aretry_runs",
     "astart",
     "astart_many",
     "aterminate_runs",
@@ -182,6 +186,7 @@ __all__ = [
     "random",
     "register_type",
     "resume_hook",
+    "retry_runs",
     "saga",
     "set_attributes",
     "sleep",

@@ -25,7 +25,10 @@ PROMISED = {
     ),
     "in a step": "get_step_metadata",
     "starting": "start astart start_many astart_many get_run aget_run",
-    "steering": ("cancel_runs acancel_runs terminate_runs aterminate_runs BulkResult"),
+    "steering": (
+        "cancel_runs acancel_runs retry_runs aretry_runs "
+        "terminate_runs aterminate_runs BulkResult"
+    ),
     "hooks": "resume_hook aresume_hook get_hook_by_token aget_hook_by_token",
     "serialization": "register_type ModelRef",
     "settings": "q_cluster",

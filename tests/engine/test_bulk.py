@@ -12,8 +12,10 @@ from django_workflows import (
     InvalidRunStateError,
     WorkflowRunNotFoundError,
     acancel_runs,
+    aretry_runs,
     aterminate_runs,
     cancel_runs,
+    retry_runs,
     sleep,
     start,
     start_many,
@@ -125,9 +127,21 @@ def test_in_a_transaction_all_are_done_or_none(
     assert statuses(runs) == before
 
 
+def test_retrying_many(workflows: WorkflowTester, runs: list[Run]) -> None:
+    cancel_runs(Run.objects.filter(pk__in=[run.pk for run in runs[:3]]))
+    workflows.run_until_idle()
+    result = retry_runs(Run.objects.all())
+    assert result.done == sorted(run.pk for run in runs[:3])
+    assert len(result.refused) == 4
+    workflows.advance("1h")
+    assert [run.result() for run in runs[:5]] == [0, 1, 2, 3, 4]
+
+
 def test_async_twins(workflows: WorkflowTester, runs: list[Run]) -> None:
     result: Any = async_to_sync(acancel_runs)(Run.objects.open()[:1])
     assert len(result.done) == 1
+    result = async_to_sync(aretry_runs)(Run.objects.filter(pk=runs[5].pk))
+    assert list(result.refused) == [runs[5].pk]
     result = async_to_sync(aterminate_runs)(Run.objects.filter(pk=runs[5].pk))
     assert list(result.refused) == [runs[5].pk]
 

@@ -12,6 +12,7 @@ from django.db.utils import DatabaseError
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Run
 from django_workflows.store.control.cancelling import cancel
+from django_workflows.store.control.retrying import retry
 from django_workflows.store.control.rows import not_found
 from django_workflows.store.control.terminating import terminate
 from django_workflows.store.database import alias
@@ -52,6 +53,15 @@ def terminate_runs(runs: QuerySet[Run], reason: str = "") -> BulkResult:
 
 async def aterminate_runs(runs: QuerySet[Run], reason: str = "") -> BulkResult:
     return await sync_to_async(terminate_runs)(runs, reason)
+
+
+def retry_runs(runs: QuerySet[Run]) -> BulkResult:
+    """Call ``retry()`` on each run of a queryset; see ``cancel_runs``."""
+    return for_each(runs, retry)
+
+
+async def aretry_runs(runs: QuerySet[Run]) -> BulkResult:
+    return await sync_to_async(retry_runs)(runs)
 
 
 def for_each(runs: QuerySet[Run], action: Callable[[Run], None]) -> BulkResult:
