@@ -14,6 +14,8 @@ from django_workflows.replay.events import (
     RUN_CREATED,
     LogEvent,
 )
+from django_workflows.signals import run_created
+from django_workflows.store.announcements import News, announce
 from django_workflows.store.chains import FORWARDED, move_inbox
 from django_workflows.store.database import database_time, moment, to_us
 from django_workflows.store.round_types import RunWrite, Successor
@@ -86,6 +88,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
             "WHERE run_id = %s",
             (successor.id, True, run_id),
         )
+    if run_created.receivers:
+        announce(database, [News(run_created, successor.id, status="pending")])
     carried = {hook_id for hook_id, _ in hooks}
     move_inbox(database, run_id, successor.id, FORWARDED, carried)
 

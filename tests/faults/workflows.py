@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from django_workflows import (
     RetryPolicy,
+    continue_as_new,
     create_hook,
     get_step_metadata,
     sleep,
@@ -292,3 +293,21 @@ async def busy(account: str) -> list[object]:
 
 
 BUSY_RESULT = [1, 1, "now", 1, 2, "approved", 4]
+
+
+@workflow(name="faults.relay")
+async def relay(account: str, runs: int, each: int, seen: list[object]) -> list[object]:
+    """Collects so many payloads in each of so many runs, all by one hook."""
+    with create_hook(token=f"{account}/inbox") as hook:
+        seen = [*seen, *[await hook for _ in range(each)]]
+        await plain(account, runs)
+        if runs > 1:
+            continue_as_new(account, runs - 1, each, seen)
+    return seen
+
+
+@workflow(name="faults.restless")
+async def restless(account: str) -> None:
+    """Goes on in new runs for ever, until it is cancelled."""
+    await plain(account, 1)
+    continue_as_new(account)

@@ -1,0 +1,294 @@
+"""Runs that continue as new while workers die and others send, cancel and wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from django_workflows import get_run, resume_hook, start
+from django_workflows.errors import InvalidRunStateError
+from django_workflows.models import Event, Hook, Run
+from django_workflows.store.chains import current_run_id, forward_requests
+from tests.app.models import Marker
+from tests.faults import checks, workflows
+from tests.faults.driver import Crash, Node, World
+from tests.faults.user import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Which of the points to try: every n-th, or all of them with FAULTS=all.
+STRIDE = 1 if os.environ.get("FAULTS") == "all" else 9
+
+
+def chain(run: Run) -> list[Run]:
+    """A run and all that followed it: each has one successor at most."""
+    links = [get_run(run.pk)]
+    while following := list(Run.objects.filter(continued_from=links[-1].pk)):
+        (link,) = following
+        links.append(link)
+    return links
+
+
+def run_chain(world: World, run: Run) -> list[Run]:
+    """Go on until the last run of the chain has ended."""
+    while (current := get_run(current_run_id(run.pk))).is_closed is False:
+        world.run(current)
+    return chain(run)
+
+
+def check_chain(links: list[Run], account: str) -> None:
+    for link in links:
+        checks.check_log(link)
+        checks.check_replays(link)
+    statuses = [link.status for link in links]
+    assert statuses == [*["continued_as_new"] * (len(links) - 1), "completed"]
+    for link, following in pairwise(links):
+        assert link.history()[-1].data == {"run_id": following.pk}
+        assert following.history()[0].type == "run_created"
+    assert not Event.objects.filter(seq=None).exists()
+    assert not Hook.objects.exists()
+    # The effect of each run's step is there.
+    for number in range(1, len(links) + 1):
+        assert Marker.objects.filter(name=f"{account}/plain{number}").exists()
+
+
+def shape(links: list[Run]) -> list[Counter[tuple[str, str]]]:
+    return [checks.shape(link) for link in links]
+
+
+def _relay(world: World, account: str) -> list[Run]:
+    run = start(workflows.relay, account, 3, 2, [])
+    world.idle()
+    if not Hook.objects.exists():
+        world.idle()
+    for number in range(5):
+        resume_hook(f"{account}/inbox", number)
+    world.answers[f"{account}/inbox"] = [5]
+    links = run_chain(world, run)
+    assert run.result() == [0, 1, 2, 3, 4, 5]
+    return links
+
+
+def test_crash_at_each_point_makes_one_successor() -> None:
+    with World() as world:
+        world.on_point = counted = Crash()
+        links = _relay(world, "good")
+        good = [link.status for link in links]
+        check_chain(links, "good")
+        for number in range(0, len(counted.passed), STRIDE):
+            world.on_point = Crash(number)
+            deaths = world.deaths
+            links = _relay(world, f"crash{number}")
+            if world.deaths == deaths:
+                break  # this run passed fewer points than the first
+            assert [link.status for link in links] == good
+            check_chain(links, f"crash{number}")
+        assert world.deaths > 0.8 * len(counted.passed) / STRIDE
+
+
+@pytest.mark.parametrize(
+    "point", ["before commit", "after commit", "before let_go", "before round"]
+)
+def test_payload_at_any_moment_arrives_once_and_in_order(point: str) -> None:
+    sent: list[int] = []
+
+    def send(node: Node, name: str) -> None:
+        if name == point and not node.is_in_transaction and len(sent) < 12:
+            sent.append(len(sent))
+            holder = resume_hook("a/inbox", sent[-1])
+            assert holder.pk == current_run_id(run.pk)
+
+    with World() as world:
+        run = start(workflows.relay, "a", 6, 2, [])
+        world.idle()
+        world.on_point = send
+        world.idle()
+        world.on_point = lambda node, name: None
+        while len(sent) < 12:
+            sent.append(len(sent))
+            resume_hook("a/inbox", sent[-1])
+        links = run_chain(world, run)
+    assert run.result() == list(range(12))
+    assert len(links) == 6
+    check_chain(links, "a")
+
+
+class _Sender(threading.Thread):
+    """Sends its payloads one after the other, as fast as it can."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        super().__init__()
+        self._action = action
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._action()
+        except BaseException as error:
+            self.error = error
+        finally:
+            connections.close_all()
+
+
+@contextmanager
+def at_once(*actions: Callable[[], None]) -> Iterator[list[_Sender]]:
+    """Do these on threads; what they raise is raised on leaving."""
+    threads = [_Sender(action) for action in actions]
+    for thread in threads:
+        thread.start()
+    try:
+        yield threads
+    finally:
+        for thread in threads:
+            thread.join(50)
+    for thread in threads:
+        if thread.error is not None:
+            raise thread.error
+
+
+@pytest.mark.timeout(120)
+def test_payloads_sent_all_the_time_arrive_once_and_in_order() -> None:
+    """Four senders, fifty runs; no payload is refused, lost or repeated."""
+    senders, payloads, runs = 4, 50, 50
+    holders: set[str] = set()
+
+    def sending(sender: int) -> Callable[[], None]:
+        def send() -> None:
+            for number in range(payloads):
+                holders.add(resume_hook("a/inbox", [sender, number]).pk)
+
+        return send
+
+    with World(nodes=2) as world:
+        run = start(workflows.relay, "a", runs, senders * payloads // runs, [])
+        world.idle()
+        with at_once(*map(sending, range(senders))) as threads:
+            while any(thread.is_alive() for thread in threads):
+                world.idle()
+        links = run_chain(world, run)
+        assert world.deaths == 0
+    seen = run.result()
+    for sender in range(senders):
+        assert [n for s, n in seen if s == sender] == list(range(payloads))
+    assert len(seen) == senders * payloads
+    assert len(links) == runs
+    assert holders <= {link.pk for link in links}
+    check_chain(links, "a")
+
+
+def test_resume_that_waits_for_the_hand_over_names_the_successor() -> None:
+    """It has found the hook held by the old run, whose row is locked by the round."""
+    if connection.vendor == "sqlite":
+        pytest.skip("has one writer at a time")
+    found: list[str] = []
+    threads: list[Any] = []
+
+    def send() -> None:
+        found.append(resume_hook("a/inbox", "second").pk)
+
+    def meanwhile(node: Node, name: str) -> None:
+        is_handing_over = node.is_in_transaction and name == "after UPDATE hook"
+        if is_handing_over and not threads:
+            thread = _Sender(send)
+            threads.append(thread)
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive(), "it did not wait for the round"
+
+    with World() as world:
+        run = start(workflows.relay, "a", 2, 1, [])
+        world.idle()
+        world.on_point = meanwhile
+        resume_hook("a/inbox", "first")
+        world.idle()
+        assert threads, "no hand-over"
+        threads[0].join(30)
+        assert threads[0].error is None
+        links = run_chain(world, run)
+    assert found == [links[1].pk]
+    assert run.result() == ["first", "second"]
+    check_chain(links, "a")
+
+
+def test_run_does_not_continue_past_somebody_who_is_sending() -> None:
+    """Neither does its round wait for them."""
+    if connection.vendor == "sqlite":
+        pytest.skip("has one writer at a time")
+    with World() as world:
+        run = start(workflows.relay, "a", 2, 1, [])
+        other = start(workflows.short, "b")
+        world.idle()
+        with User() as user:
+            user.do(lambda: resume_hook("a/inbox", "second"))
+            resume_hook("a/inbox", "first")
+            for _ in range(5):
+                for node in world.nodes:
+                    world.turn(node)
+                world.pass_time(0.05)
+            assert get_run(run.pk).status == "running"
+            assert get_run(other.pk).status == "completed"
+            user.commit()
+        links = run_chain(world, run)
+    assert run.result() == ["first", "second"]
+    check_chain(links, "a")
+
+
+def test_request_that_commits_during_the_hand_over_is_forwarded() -> None:
+    """Its transaction was open when the run continued, and nobody could see it."""
+    if connection.vendor == "sqlite":
+        pytest.skip("has one writer at a time")
+    with World() as world:
+        run = start(workflows.relay, "a", 2, 1, [])
+        world.idle()
+        with User() as user:
+            user.do(lambda: get_run(run.pk).cancel("late"))
+            resume_hook("a/inbox", "first")
+            world.idle()
+            assert get_run(run.pk).status == "continued_as_new"
+            user.commit()
+        world.idle()
+        assert forward_requests(connection) == 1  # type: ignore[arg-type]
+        world.idle()
+    assert [link.status for link in chain(run)] == ["continued_as_new", "cancelled"]
+    assert not Event.objects.filter(seq=None).exists()
+
+
+@pytest.mark.timeout(120)
+def test_cancelling_a_chain_that_goes_on_all_the_time_ends_it() -> None:
+    """Whoever was told that the request is accepted sees the chain cancelled."""
+    with World(nodes=2) as world:
+        for number in range(20):
+            run = start(workflows.restless, f"r{number}")
+
+            def cancel(run: Run = run) -> None:
+                while True:
+                    try:
+                        get_run(current_run_id(run.pk)).cancel()
+                    except InvalidRunStateError:
+                        continue  # it has continued since it was looked up
+                    return
+
+            world.turn(world.nodes[number % 2])
+            with at_once(cancel) as (thread,):
+                while thread.is_alive():
+                    for node in list(world.nodes):
+                        world.turn(node)
+            for _ in range(50):
+                forward_requests(connection)  # type: ignore[arg-type]
+                for node in list(world.nodes):
+                    world.turn(node)
+                if get_run(current_run_id(run.pk)).is_closed:
+                    break
+            links = chain(run)
+            statuses = Counter(link.status for link in links)
+            assert statuses == {"continued_as_new": len(links) - 1, "cancelled": 1}
+            for link in links:
+                checks.check_log(link)
