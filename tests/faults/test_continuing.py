@@ -255,7 +255,7 @@ def test_request_that_commits_during_the_hand_over_is_forwarded() -> None:
             assert get_run(run.pk).status == "continued_as_new"
             user.commit()
         world.idle()
-        assert forward_requests(connection) == 1  # type: ignore[arg-type]
+        assert forward_requests(connection) == 1
         world.idle()
     assert [link.status for link in chain(run)] == ["continued_as_new", "cancelled"]
     assert not Event.objects.filter(seq=None).exists()
@@ -282,7 +282,7 @@ def test_cancelling_a_chain_that_goes_on_all_the_time_ends_it() -> None:
                     for node in list(world.nodes):
                         world.turn(node)
             for _ in range(50):
-                forward_requests(connection)  # type: ignore[arg-type]
+                forward_requests(connection)
                 for node in list(world.nodes):
                     world.turn(node)
                 if get_run(current_run_id(run.pk)).is_closed:
