@@ -32,6 +32,11 @@ class StepMetadata:
         default=None, repr=False
     )
 
+    #: The root of its run, once it was asked for.
+    root_id: str | None = field(default=None, repr=False)
+    #: How often this attempt has started each thing.
+    _starts: dict[str, int] = field(default_factory=dict, repr=False)
+
     def heartbeat(self, details: Any = None) -> None:
         """Say that the attempt is alive.
 
@@ -40,6 +45,12 @@ class StepMetadata:
         """
         if self._beat is not None:
             self._beat(details)
+
+    def count_start(self, what: str) -> int:
+        """How often this attempt has started the same before."""
+        count = self._starts.get(what, 0)
+        self._starts[what] = count + 1
+        return count
 
     def waiting(self) -> AbstractContextManager[None]:
         """While this is entered the step only waits, and lends its slot to others."""

@@ -55,9 +55,10 @@ def derive_id(prefix: str, *parts: str | int) -> str:
     return f"{prefix}_{_base32(int.from_bytes(digest.digest()[:16], 'big'))}"
 
 
-def timed_id(prefix: str, milliseconds: int, secret: bytes) -> str:
-    """A ULID of this time (since the epoch), whose random part is the secret's."""
-    tail = int.from_bytes(secret[:10], "big")
+def timed_id(prefix: str, milliseconds: int, number: int, secret: bytes) -> str:
+    """A ULID of this time (since the epoch), then in the order of `number`; the rest
+    of it is the secret's."""
+    tail = (number & 0xFFFFFF) << 56 | int.from_bytes(secret[:7], "big")
     return f"{prefix}_{_base32(milliseconds << 80 | tail)}"
 
 

@@ -81,11 +81,13 @@ class Children:
 
     def __init__(self) -> None:
         self.open: dict[str, ChildHandle] = {}
+        self.issued = 0
         #: Some child has to be told when this run ends.
         self.have_policy = False
         self._followers: dict[str, list[str]] = {}
 
     def add(self, handle: ChildHandle) -> None:
+        self.issued += 1
         self.open[handle.id] = handle
         if handle.start.options.parent_close_policy != "abandon":
             self.have_policy = True

@@ -498,9 +498,12 @@ class Execution:
             self._require_task(workflow.name)
             start = prepare(workflow, args, kwargs, _at(self.loop.now_us))
             call_id = self._next_id("child", workflow.name)
-            # As any run's id, with the time first; nobody can foresee the rest.
-            secret = self._secret("child", call_id)
-            run_id = timed_id("wrun", self.loop.now_us // 1000, secret)
+            run_id = timed_id(
+                "wrun",
+                self.loop.now_us // 1000,
+                self.children.issued,
+                self._secret("child", call_id),
+            )
             event = self._issue(children.created_event(call_id, run_id, start))
             handle = ChildHandle(
                 self, event.correlation_id, event.detail["run_id"], start

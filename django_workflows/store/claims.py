@@ -61,6 +61,9 @@ class ClaimedRun:
     blocked_times: int
     suspicion: int
     created_us: int
+    root_id: str | None
+    #: The call of the parent that this run answers, if any.
+    parent_call: str
     #: What a run that has not begun was started with, sealed.
     input: bytes | None
     #: Whether its inbox held anything at the time of the claim.
@@ -70,7 +73,8 @@ class ClaimedRun:
 _RUN_COLUMNS = (
     "r.id, r.workflow, r.version, r.status, r.start_key, r.queue, r.priority, "
     "r.attributes, r.fence, r.last_seq, r.epoch, r.attempt, r.seed, r.started_at, "
-    "r.deadline_at, r.blocked_times, r.suspicion, r.created_at"
+    "r.deadline_at, r.blocked_times, r.suspicion, r.created_at, r.root_id, "
+    "r.parent_call"
 )
 
 
@@ -97,8 +101,10 @@ def _claimed(row: Sequence[Any]) -> ClaimedRun:
         blocked_times=row[15],
         suspicion=row[16],
         created_us=to_us(row[17]),
-        input=None if row[18] is None else bytes(row[18]),
-        has_unread=bool(row[19]),
+        root_id=row[18],
+        parent_call=row[19],
+        input=None if row[20] is None else bytes(row[20]),
+        has_unread=bool(row[21]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from django_workflows.core.ids import new_id
+from django_workflows.core import context, serialization
+from django_workflows.core.ids import derive_id, new_id
 from django_workflows.core.payloads import seal
 from django_workflows.errors import (
     DuplicateRunError,
@@ -71,7 +73,13 @@ def start_many(
         for first in range(0, len(new), batch_size):
             batch = new[first : first + batch_size]
             created = insert_runs(connection(), batch)
-            runs += [_instance(run, created[run.id]) for run in batch]
+            rest = [run.id for run in batch if run.id not in created]
+            # Those that an earlier attempt of the calling step has started.
+            found = Run.objects.using(alias()).in_bulk(rest) if rest else {}
+            runs += [
+                _instance(run, created[run.id]) if run.id in created else found[run.id]
+                for run in batch
+            ]
     return runs
 
 
@@ -107,7 +115,34 @@ async def aget_run(run_id: str) -> Run:
 def _new_run(
     workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> NewRun:
-    return to_store(prepare(workflow, args, kwargs, timezone.now()), new_id("wrun"))
+    started = prepare(workflow, args, kwargs, timezone.now())
+    step = context.current_step()
+    if step is None:
+        return to_store(started, new_id("wrun"))
+    return _new_run_of_step(step, started)
+
+
+def _new_run_of_step(step: context.StepMetadata, started: Start) -> NewRun:
+    """A run started by a step: a child of the step's run, for which nothing waits.
+
+    Its id follows from the step and from what is started, so that another attempt of
+    the step finds what the last one has started.
+    """
+    fingerprint = hashlib.sha256(serialization.canonical(started.input)).hexdigest()
+    name = started.workflow.name
+    count = step.count_start(f"{name} {fingerprint}")
+    new = to_store(started, derive_id("wrun", step.step_id, name, fingerprint, count))
+    new.may_exist = True
+    new.parent_id, new.root_id = step.run_id, _root_of(step)
+    new.parent_close_policy = "abandon"
+    return new
+
+
+def _root_of(step: context.StepMetadata) -> str:
+    if step.root_id is None:
+        runs = Run.objects.using(alias()).filter(pk=step.run_id)
+        step.root_id = runs.values_list("root_id", flat=True).get() or step.run_id
+    return step.root_id
 
 
 def to_store(started: Start, run_id: str) -> NewRun:
@@ -135,6 +170,10 @@ def to_store(started: Start, run_id: str) -> NewRun:
 def _resolve_conflict(workflow: Workflow[..., Any], new: NewRun) -> Run:
     """The key is held by another run: do what the start's policy says."""
     policy = workflow.settings.on_conflict
+    if new.may_exist:
+        existing = Run.objects.using(alias()).filter(pk=new.id).first()
+        if existing is not None:
+            return existing  # started by an earlier attempt of the calling step
     for _ in range(10):
         holder = _holder(workflow, new)
         if holder is not None:

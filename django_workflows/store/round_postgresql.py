@@ -12,12 +12,22 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
+from django_workflows.store.closing import telling
 from django_workflows.store.database import to_datetime
 from django_workflows.store.hooks import token_hash
-from django_workflows.store.notify import DONE, DUE
+from django_workflows.store.notify import DONE, DUE, publish
+from django_workflows.store.round_children import (
+    asked_to_stop,
+    calls_json,
+    cancel_sql,
+    ended_in_families,
+    is_usual,
+    new_run,
+)
 from django_workflows.store.round_hooks import open_claims
 from django_workflows.store.round_rows import STEP_COLUMNS, detail_text
 from django_workflows.store.round_types import RunWrite, StepRow, queues_with_offers
+from django_workflows.store.starting import inserting
 
 # Tables are joined by lists of keys, so that no plan reads them as a whole, not even
 # one that was made when they were empty. JSON carries the rows because both ends read
@@ -138,16 +148,25 @@ FROM json_to_recordset(%s) AS a(k text, v jsonb) WHERE r.id = a.k AND r.id = ANY
 def commit_in_two_trips(
     database: BaseDatabaseWrapper, worker_id: str, runs: Sequence[RunWrite]
 ) -> bool:
-    """Store a round that claims or gives up hooks, cancels steps or sets attributes.
+    """Store a round that claims or gives up hooks, cancels steps, sets attributes,
+    starts children or ends runs that have relatives.
 
-    For the usual case, in which nobody else holds any of the rows or tokens: then it
-    takes two trips to the server. Otherwise nothing is stored, and it returns False.
+    For the usual case, in which nobody else holds any of the rows, tokens or keys: then
+    it takes two trips to the server. Otherwise nothing is stored, and it returns False.
     """
     database.ensure_connection()
     ending = [run.run_id for run in runs if run.finished_us and run.has_hooks]
     disposed = [hook_id for run in runs for hook_id in run.disposed]
     concerned = ending + [run.run_id for run in runs if run.disposed]
+    if not all(map(is_usual, runs)):
+        return False
     taken = [e.row_id for run in runs for e in run.events if e.row_id is not None]
+    children = [
+        new_run(run, child)
+        for run in runs
+        if run.family is not None
+        for child in run.family.started
+    ]
     claims = [_claim_json(run, claim) for run in runs for claim in open_claims(run)]
     locks = [{"k": run.run_id, "f": run.fence} for run in runs]
     connection = database.connection
@@ -165,16 +184,24 @@ def commit_in_two_trips(
                     )
                 if claims:
                     claimed = connection.execute(_CLAIM_HOOKS, (json.dumps(claims),))
+                inserted = [
+                    connection.execute(statement, values)
+                    for statement, values in inserting(database, children)
+                ]
             if (
                 len(locked.fetchall()) < len(runs)
                 or (concerned and trouble.fetchall())
                 or (claims and len(claimed.fetchall()) < len(claims))
+                or sum(cursor.rowcount for cursor in inserted) < len(children)
             ):
                 connection.rollback()
                 return False
             set_in = [run for run in runs if run.attributes is not None]
             attributes = [{"k": run.run_id, "v": run.attributes} for run in set_in]
             cancelled = [step_id for run in runs for step_id in run.cancelled_steps]
+            stopped = asked_to_stop(runs)
+            ended = ended_in_families(runs)
+            told = []
             with connection.pipeline():
                 connection.execute(_WRITE, _parameters(worker_id, runs))
                 if attributes:
@@ -182,7 +209,17 @@ def commit_in_two_trips(
                     connection.execute(_SET_ATTRIBUTES, (json.dumps(attributes), ids))
                 if cancelled:
                     connection.execute(_CANCEL_STEPS, (cancelled,))
+                if stopped:
+                    values = (calls_json(stopped),)
+                    told.append(connection.execute(cancel_sql(database), values))
+                if ended:
+                    told += [
+                        connection.execute(statement, (ended,))
+                        for statement in telling(database)
+                    ]
                 connection.execute("COMMIT")
+            publish(DUE, {row[0] for cursor in told for row in cursor.fetchall()})
+            publish(DUE, {child.queue for child in children})
         except BaseException:
             if not connection.closed:
                 connection.rollback()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_workflows.replay.events import LogEvent
+from django_workflows.replay.starts import Start
 
 
 @dataclass(slots=True)
@@ -47,6 +48,27 @@ class Successor:
 
 
 @dataclass(slots=True)
+class NewChild:
+    """A child to insert. Under a key that is held, `event` will say so."""
+
+    event: LogEvent
+    start: Start
+
+
+@dataclass(slots=True)
+class Family:
+    """What a round has to do for the relatives of a run that has any."""
+
+    root_id: str
+    #: When the run has to have ended, and its children with it.
+    deadline_us: int | None
+    started: list[NewChild] = field(default_factory=list)
+    cancelled: list[LogEvent] = field(default_factory=list)
+    #: The run has ended, and a parent or children have to know.
+    has_ended: bool = False
+
+
+@dataclass(slots=True)
 class RunWrite:
     """What a round has to store for one run. `events` are numbered already; those with
     a `row_id` were in the inbox, the others are new."""
@@ -71,6 +93,7 @@ class RunWrite:
     disposed: list[str] = field(default_factory=list)
     #: How steps have ended, for receivers of `step_finished`.
     ended_steps: list[dict[str, Any]] = field(default_factory=list)
+    family: Family | None = None
     #: All attributes of the run, where its code has set any.
     attributes: dict[str, Any] | None = None
     #: The run ends by continuing as new.

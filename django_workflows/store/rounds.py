@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.store.closing import tell_family
 from django_workflows.store.continuing import start_successors
 from django_workflows.store.database import (
     among,
@@ -21,6 +22,12 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.inbox import OWNED, unless_paused
 from django_workflows.store.notify import DONE, DUE, publish
+from django_workflows.store.round_children import (
+    cancel_children,
+    ended_in_families,
+    free_keys,
+    start_children,
+)
 from django_workflows.store.round_hooks import claim_hooks, give_up_hooks
 from django_workflows.store.round_postgresql import commit_in_two_trips, write_at_once
 from django_workflows.store.round_rows import write_attributes, write_rows
@@ -47,6 +54,7 @@ def commit_round(
         and not (run.finished_us and run.has_hooks)
         and run.attributes is None
         and run.successor is None
+        and run.family is None
         for run in runs
     )
     if plain and is_postgresql(database):
@@ -135,8 +143,10 @@ def _commit(
     with transaction(database):
         ours = lock_runs(database, worker_id, runs)
         kept = [run for run in runs if run.run_id in ours]
+        kept = free_keys(database, kept)
         kept = give_up_hooks(database, kept)
         claim_hooks(database, kept)
+        start_children(database, kept)
         if kept and is_postgresql(database):
             write_at_once(database, worker_id, kept)
         elif kept:
@@ -145,6 +155,8 @@ def _commit(
         start_successors(database, kept)
         # After the rows of the round: one of them may be cancelled at once.
         _cancel_steps(database, kept)
+        cancel_children(database, kept)
+        tell_family(database, ended_in_families(kept))
     return {run.run_id for run in kept}
 
 

@@ -18,6 +18,7 @@ from django_workflows.replay.events import RUN_CREATED
 from django_workflows.signals import run_created
 from django_workflows.store.announcements import News, announce
 from django_workflows.store.database import (
+    database_time,
     despite_deadlocks,
     is_postgresql,
     moment,
@@ -58,6 +59,8 @@ class NewRun:
     max_concurrency: int | None = None
     rate_limit: str = ""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    #: Its id says what it is: there may be such a run already.
+    may_exist: bool = False
 
 
 def key_hash(key: str) -> str:
@@ -71,7 +74,8 @@ def insert_runs(
     """Insert runs, in the caller's transaction if there is one.
 
     Returns the creation time, in microseconds, of those that were inserted; the others
-    have a key that is held by another run. Never raises IntegrityError.
+    are there already, or have a key that another run holds. Never raises
+    IntegrityError.
     """
     if is_postgresql(database):
         created = _insert_postgresql(database, runs)
@@ -226,6 +230,18 @@ def _insert_postgresql(
     return {run_id: to_us(created_at) for run_id, created_at, _ in found}
 
 
+def inserting(
+    database: BaseDatabaseWrapper, runs: Sequence[NewRun]
+) -> list[tuple[str, tuple[str]]]:
+    """On PostgreSQL: statements that insert runs, and their parameters. Each returns
+    one row for each run that it inserts."""
+    statement = _POSTGRESQL.format(now=now_sql(database))
+    return [
+        (statement, (_rows_json(runs[first : first + 1000]),))
+        for first in range(0, len(runs), 1000)
+    ]
+
+
 def _given_values(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]:
     return (
         *_given(run),
@@ -275,13 +291,14 @@ def _insert_rows(
     with transaction.atomic(using=database.alias), database.cursor() as cursor:
         cursor.execute(f"SELECT {now_sql(database)}", ())
         created_us = to_us(cursor.fetchone()[0])
-        free = [run for run in runs if run.key is None]
+        free = [run for run in runs if run.key is None and not run.may_exist]
         cursor.executemany(
             _INSERT_RUN, [_run_row(database, run, created_us) for run in free]
         )
         inserted = list(free)
         # By key, so that two callers with the same keys wait in the same order.
-        for run in sorted((r for r in runs if r.key is not None), key=_by_key):
+        claims = [run for run in runs if run.key is not None or run.may_exist]
+        for run in sorted(claims, key=_by_key):
             try:
                 with transaction.atomic(using=database.alias):
                     cursor.execute(_INSERT_RUN, _run_row(database, run, created_us))
@@ -294,6 +311,48 @@ def _insert_rows(
         )
         notify(database, DUE, {run.queue for run in inserted})
     return {run.id: created_us for run in inserted}
+
+
+def insert_in_transaction(
+    database: BaseDatabaseWrapper, runs: Sequence[NewRun]
+) -> set[str]:
+    """Insert runs in the current transaction of this very connection.
+
+    Returns the ids of those that were inserted; the others have a key that is held.
+    """
+    inserted: set[str] = set()
+    for first in range(0, len(runs), 1000):
+        part = runs[first : first + 1000]
+        if is_postgresql(database):
+            inserted |= _insert_postgresql(database, part).keys()
+        else:
+            inserted |= _insert_or_ignore(database, part)
+    return inserted
+
+
+def _insert_or_ignore(
+    database: BaseDatabaseWrapper, runs: Sequence[NewRun]
+) -> set[str]:
+    created_us = database_time(database)
+    free = [run for run in runs if run.key is None]
+    insert_keyed = {
+        "mysql": _INSERT_RUN.replace("INSERT INTO", "INSERT IGNORE INTO", 1),
+    }.get(database.vendor, f"{_INSERT_RUN} ON CONFLICT DO NOTHING")
+    with database.cursor() as cursor:
+        cursor.executemany(
+            _INSERT_RUN, [_run_row(database, run, created_us) for run in free]
+        )
+        inserted = list(free)
+        for run in sorted((r for r in runs if r.key is not None), key=_by_key):
+            cursor.execute(insert_keyed, _run_row(database, run, created_us))
+            if cursor.rowcount == 1:
+                inserted.append(run)
+        created = moment(database, created_us)
+        cursor.executemany(
+            _INSERT_EVENT, [(run.id, run.input, created) for run in inserted]
+        )
+    notify(database, DUE, {run.queue for run in inserted})
+    return {run.id for run in inserted}
 
 
 def _by_key(run: NewRun) -> str:

@@ -11,6 +11,7 @@ from django_workflows.conf import conf
 from django_workflows.core import failures
 from django_workflows.replay import events as log
 from django_workflows.replay.api import workflow_facts
+from django_workflows.replay.children import is_claim
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution
@@ -21,7 +22,7 @@ from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
-from django_workflows.worker import pausing
+from django_workflows.worker import pausing, relatives
 from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_options
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
@@ -43,6 +44,7 @@ class OwnedRun:
         self, claimed: ClaimedRun, workflow: Workflow[..., Any], worker_id: str
     ) -> None:
         self.id = claimed.id
+        self.claimed = claimed
         self.workflow = workflow
         self.worker_id = worker_id
         self.queue = claimed.queue
@@ -61,6 +63,8 @@ class OwnedRun:
         self.pending: deque[LogEvent] = deque()
         #: Inbox rows taken in so far, which a second look must not take again.
         self.taken: set[int] = set()
+        #: Among them may be a request that ends a run which has not begun.
+        self.may_end = False
         #: Steps whose next attempt is to be started here.
         self.ready: list[StepCall] = []
         #: Attempts in flight in this process, by step.
@@ -108,6 +112,7 @@ class OwnedRun:
 
     def resume(self, claimed: ClaimedRun) -> None:
         """Go on from memory, having been claimed again."""
+        self.claimed = claimed
         self.fence = claimed.fence
         self.status = claimed.status
         self.timer_us = 0
@@ -125,6 +130,7 @@ class OwnedRun:
             elif row[7] not in self.taken:
                 self.pending.append(to_log_event(row))
                 self.taken.add(row[7])
+                self.may_end |= row[2] == log.CANCEL_REQUESTED
 
     # -- advancing --------------------------------------------------------------------
 
@@ -134,6 +140,8 @@ class OwnedRun:
         A run whose time is over is left as it is, for a look to end it.
         """
         if self.is_over(now_us):
+            return
+        if self.may_end and not self.ended and relatives.end_on_request(self, now_us):
             return
         if self.claims:
             claims, self.claims = self.claims, []
@@ -229,8 +237,12 @@ class OwnedRun:
                 self.to_write().attributes = execution.info.attributes
             elif kind == log.HOOK_DISPOSED:
                 self.to_write().disposed.append(command.correlation_id)
+            elif kind in (log.CHILD_CREATED, log.CHILD_CANCEL_REQUESTED):
+                relatives.note_command(self, command)
+                if is_claim(command):
+                    self.claims.append(command)
             elif kind in _STATUS:
-                self._end(kind, command.time)
+                self.end(kind, command.time)
                 if kind == log.RUN_CONTINUED:
                     self.to_write().successor = succeed(self.execution, command)
 
@@ -243,7 +255,8 @@ class OwnedRun:
             event.time = self.last_us
             self.append(event)
 
-    def _end(self, kind: str, time_us: int) -> None:
+    def end(self, kind: str, time_us: int) -> None:
+        """The event just appended ends the run."""
         self.ended = True
         self.status = _STATUS[kind]
         self.ready.clear()
@@ -256,6 +269,7 @@ class OwnedRun:
         ]
         write.claims = [claim for claim in write.claims if claim not in self.claims]
         self.claims = []
+        relatives.note_end(self)
 
     def to_write(self) -> RunWrite:
         if self.write is None:
@@ -420,6 +434,7 @@ class OwnedRun:
         self.write = RunWrite(self.id, self.fence, "failed", end.seq or 0, [end])
         self.write.finished_us = end.time
         self.write.has_hooks = True
+        relatives.note_end(self)
         self.write.cancelled_steps = [
             call.id for call in self.execution.steps.values() if call.has_row
         ]

@@ -544,6 +544,8 @@ class Reactor:
             self._look_at(row.due_us)
             if row.status == "running" and row.id in run.running:
                 run.running[row.id].has_row = True
+        if write.family is not None:
+            self.looks_due = True
         started, run.starting = run.starting, []
         if run.ended:
             if self._has_queued_runs:

@@ -12,6 +12,7 @@ from django_workflows.replay.events import (
     HOOK_RECEIVED,
     STEP_COMPLETED,
 )
+from django_workflows.store.closing import tell_family
 from django_workflows.store.control.rows import LOCK, append_event, time_after
 from django_workflows.store.database import moment
 from django_workflows.store.notify import DONE, notify
@@ -33,6 +34,7 @@ def end_run(
 
     `kind` is the event that ends it, and tells its status. Its hooks are free, its
     unstarted steps never start, and what its started ones still do changes nothing.
+    Its parent is told, and its children according to their close policies.
     Without `wait` nothing happens, and it returns False, while somebody is sending a
     payload to one of its hooks.
     """
@@ -58,6 +60,7 @@ def end_run(
         )
     _cancel_steps(database, run_id, time_us)
     append_event(database, run_id, last_seq, kind, time_us, detail)
+    tell_family(database, [run_id])
     notify(database, DONE, [run_id])
     return True
 
