@@ -16,8 +16,9 @@ _NEVER_RETRIED = (FatalError, SerializationError)
 class RetryPolicy:
     """How often a failing step is tried, and how long to wait in between.
 
-    Raises ``ValueError`` when made with numbers that make no sense, ``TypeError``
-    for a ``non_retryable_errors`` that holds no exception classes or names.
+    Raises ``ValueError`` when made with numbers that make no sense (with a single
+    attempt those of the waits do not matter), ``TypeError`` for a
+    ``non_retryable_errors`` that holds no exception classes or names.
     """
 
     initial_interval: Duration = "1s"
@@ -25,7 +26,7 @@ class RetryPolicy:
     backoff_coefficient: float = 2.0
     """Each wait is this many times the one before it; at least 1."""
     maximum_interval: Duration | None = None
-    """Longest wait; ``None`` means 100 times the initial interval."""
+    """Longest wait, not less than the initial one; ``None`` means 100 times that."""
     maximum_attempts: int = 0
     """Attempts in all, the first included; 0 means without limit."""
     non_retryable_errors: tuple[type[BaseException] | str, ...] = ()
@@ -34,20 +35,13 @@ class RetryPolicy:
     """Each wait varies at random by this part of itself, up or down; 0 to 1."""
 
     def __post_init__(self) -> None:
-        to_seconds(self.initial_interval)
-        if self.maximum_interval is not None:
-            to_seconds(self.maximum_interval)
-        if not 1 <= self.backoff_coefficient < float("inf"):
-            raise ValueError(
-                f"backoff_coefficient must be at least 1: {self.backoff_coefficient!r}"
-            )
         if type(self.maximum_attempts) is not int or self.maximum_attempts < 0:
             raise ValueError(
                 "maximum_attempts must be a whole number, 0 for no limit: "
                 f"{self.maximum_attempts!r}"
             )
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter must be between 0 and 1: {self.jitter!r}")
+        if self.maximum_attempts != 1:  # else there is nothing to wait for
+            self._check_waits()
         given: Any = self.non_retryable_errors
         if isinstance(given, str | type):
             raise TypeError("non_retryable_errors takes a list or tuple")
@@ -60,6 +54,21 @@ class RetryPolicy:
                     f"not {error!r}"
                 )
         object.__setattr__(self, "non_retryable_errors", errors)
+
+    def _check_waits(self) -> None:
+        initial = to_seconds(self.initial_interval)
+        longest = self.maximum_interval
+        if longest is not None and to_seconds(longest) < initial:
+            raise ValueError(
+                f"maximum_interval {longest!r} is less than "
+                f"initial_interval {self.initial_interval!r}"
+            )
+        if not 1 <= self.backoff_coefficient < float("inf"):
+            raise ValueError(
+                f"backoff_coefficient must be at least 1: {self.backoff_coefficient!r}"
+            )
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter must be between 0 and 1: {self.jitter!r}")
 
     def allows(self, attempts_made: int) -> bool:
         """Whether another attempt may follow after ``attempts_made`` of them."""

@@ -336,13 +336,22 @@ class Execution:
             call.started_us = event.time
             call.has_row = bool(event.detail.get("row"))
             call.suspect = False
-        elif event.type in (log.STEP_RETRYING, log.STEP_TIMED_OUT):
+        elif event.type == log.STEP_TIMED_OUT:
+            call.errors += 1
+            if call.last_error is None:
+                call.last_error = event.payload
+            if "retry_at" in event.detail:  # else the step fails, in the next event
+                call.worker = ""
+                call.retry_us = event.detail["retry_at"]
+                call.suspect = False
+        elif event.type == log.STEP_RETRYING:
             call.worker = ""
             call.retry_us = event.detail.get("retry_at", event.time)
             reason = event.detail.get("reason", "error")
             call.suspect = reason == "crash"
-            if reason == "error" or event.type == log.STEP_TIMED_OUT:
+            if reason == "error":
                 call.errors += 1
+                call.last_error = event.payload
             elif reason == "crash" and event.detail.get("alone"):
                 call.crashes += 1
 
@@ -388,7 +397,7 @@ class Execution:
             return
         error = failures.rebuild(event.payload or b"")
         view = failures.Failure.of(event.payload or b"")
-        error.__cause__ = StepFailedError(
+        circumstances = StepFailedError(
             f"step {call.step.name} failed after {event.detail.get('attempt', 1)} "
             f"attempt(s): {view.message}",
             step_id=call.id,
@@ -396,6 +405,11 @@ class Execution:
             attempts=event.detail.get("attempt", 1),
             traceback=view.traceback,
         )
+        last = call.error_before(event.detail.get("kind"))
+        if last is None:
+            error.__cause__ = circumstances
+        else:
+            error.__cause__, last.__cause__ = last, circumstances
         call.fail(error)
 
     def _on_wait_completed(self, event: LogEvent) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
+from django_workflows.core import failures
+from django_workflows.errors import StepTimeoutError
 from django_workflows.replay.loop import DurableTimer, WorkflowFuture
 
 if TYPE_CHECKING:
@@ -95,6 +97,8 @@ class StepCall(Operation):
         self.attempt = 0
         self.errors = 0
         self.crashes = 0
+        #: The last of those errors as it was stored; of time-outs only the first.
+        self.last_error: bytes | None = None
         #: The attempt in flight: its worker, else "" when none is.
         self.worker = ""
         self.started_us = 0
@@ -109,9 +113,21 @@ class StepCall(Operation):
         """Its run is retried: another attempt, as if those so far were none of its."""
         self.attempt = max(self.attempt, attempt)
         self.errors = self.crashes = 0
+        self.last_error = None
         self.worker = ""
         self.created_us = self.retry_us = time_us
         self.has_row = self.suspect = False
+
+    def error_before(self, timed_out: str | None) -> BaseException | None:
+        """The cause of a time-out: the error of an attempt before it, if there is one.
+
+        Time-outs of the same kind say nothing new.
+        """
+        if not timed_out or self.last_error is None:
+            return None
+        error = failures.rebuild(self.last_error)
+        is_same = isinstance(error, StepTimeoutError) and error.kind == timed_out
+        return None if is_same else error
 
     def cancel_requested(self) -> None:
         self.execution.cancel_step(self.id)

@@ -87,6 +87,8 @@ class StepOptions:
                 values["retry"] = RetryPolicy(maximum_attempts=value + 1)
             elif name.endswith("timeout"):
                 values[name] = _seconds(value)
+                if values[name] == 0:
+                    raise ValueError(f"{name} must be more than 0; None is no limit")
             else:
                 values[name] = value
         if "max_retries" in given and given.get("retry") is not None:

@@ -17,7 +17,10 @@ from django_workflows.store.rounds import StepRow, end_attempt
 
 
 def report_end(
-    database: BaseDatabaseWrapper, row: StepRow, event: LogEvent, run_queue: str
+    database: BaseDatabaseWrapper,
+    row: StepRow,
+    events: Sequence[LogEvent],
+    run_queue: str,
 ) -> bool:
     """End an attempt and tell its run, in one transaction.
 
@@ -27,22 +30,26 @@ def report_end(
     with transaction(database), database.cursor() as cursor:
         if not end_attempt(database, cursor, row):
             return False
-        tell(database, row, event, {run_queue, row.queue})
+        tell(database, row, events, {run_queue, row.queue})
     return True
 
 
 def tell(
-    database: BaseDatabaseWrapper, row: StepRow, event: LogEvent, queues: set[str]
+    database: BaseDatabaseWrapper,
+    row: StepRow,
+    events: Sequence[LogEvent],
+    queues: set[str],
 ) -> None:
     """Put the end of an attempt into its run's inbox, in the current transaction."""
-    insert_inbox(
-        database,
-        row.run_id,
-        event.type,
-        event.correlation_id,
-        detail=json.dumps(event.detail) if event.detail else "",
-        payload=None if event.payload is None else seal(event.payload),
-    )
+    for event in events:
+        insert_inbox(
+            database,
+            row.run_id,
+            event.type,
+            event.correlation_id,
+            detail=json.dumps(event.detail) if event.detail else "",
+            payload=None if event.payload is None else seal(event.payload),
+        )
     notify(database, DUE, queues)
 
 
@@ -82,6 +89,19 @@ def running_at(database: BaseDatabaseWrapper, worker_id: str) -> list[tuple[str,
             (worker_id,),
         )
         return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def write_heartbeat(
+    database: BaseDatabaseWrapper, step_id: str, attempt: int, details: bytes
+) -> bool:
+    """Keep the details of a heartbeat. False if the attempt is running no more."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_workflows_step SET heartbeat = %s "
+            "WHERE id = %s AND attempt = %s AND status = 'running'",
+            (seal(details), step_id, attempt),
+        )
+        return bool(cursor.rowcount == 1)
 
 
 def cut_attempts(

@@ -307,6 +307,7 @@ class ClaimedStep:
     run_started_us: int
     run_queue: str
     attributes: dict[str, Any]
+    heartbeat: bytes | None
 
 
 @dataclass(slots=True)
@@ -417,11 +418,11 @@ def _begin_steps(
     """Begin attempts of those of the steps that nobody else has taken."""
     skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
     cursor.execute(
-        f"SELECT id, args FROM django_workflows_step WHERE id IN ({_marks(ids)}) "
-        f"AND status = 'pending' ORDER BY id{skip}",
+        "SELECT id, args, heartbeat FROM django_workflows_step "
+        f"WHERE id IN ({_marks(ids)}) AND status = 'pending' ORDER BY id{skip}",
         ids,
     )
-    free = [row[0] for row in cursor.fetchall() if _can_read(row[0], row[1])]
+    free = [row[0] for row in cursor.fetchall() if _can_read(*row)]
     if not free:
         return []
     cursor.execute(f"SELECT {now_sql(database)}", ())
@@ -436,8 +437,8 @@ def _begin_steps(
     cursor.execute(
         "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
         "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
-        "r.start_key, r.attempt, r.started_at, r.queue, r.attributes "
-        "FROM django_workflows_step s JOIN django_workflows_run r "
+        "r.start_key, r.attempt, r.started_at, r.queue, r.attributes, "
+        "s.heartbeat FROM django_workflows_step s JOIN django_workflows_run r "
         f"ON r.id = s.run_id WHERE s.id IN ({_marks(free)}) ORDER BY s.id",
         free,
     )
@@ -467,10 +468,11 @@ def _begin_steps(
     return [claimed[step_id] for step_id in ids if step_id in claimed]
 
 
-def _can_read(step_id: str, args: Any) -> bool:
+def _can_read(step_id: str, *payloads: Any) -> bool:
     """Whether this process has what it takes to read them; else others may."""
     try:
-        unseal(bytes(args or b""))
+        for payload in payloads:
+            unseal(bytes(payload or b""))
     except Exception as error:
         _tell_unreadable(step_id, str(error))
         return False
@@ -512,4 +514,5 @@ def _claimed_step(row: Sequence[Any], now_us: int) -> ClaimedStep:
         attributes=json.loads(attributes)
         if isinstance(attributes, str | bytes)
         else attributes,
+        heartbeat=None if row[18] is None else unseal(bytes(row[18])),
     )

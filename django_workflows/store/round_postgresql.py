@@ -61,12 +61,12 @@ WITH n AS (
     SELECT t.id, t.run, t.name, t.status, t.queue, t.priority, t.attempt, t.errors,
         t.crashes, t.suspect, t.worker, t.due, t.created, t.started, t.finished,
         COALESCE(convert_to(t.p, 'UTF8'), decode(t.b, 'base64')), t.options,
-        COALESCE(t.l, '')
+        COALESCE(t.l, ''), decode(t.h, 'base64')
     FROM json_to_recordset(%(steps)s) AS t(
         id text, run text, name text, status text, queue text, priority int,
         attempt int, errors int, crashes int, suspect bool, worker text,
         due timestamptz, created timestamptz, started timestamptz,
-        finished timestamptz, p text, b text, options text, l text)
+        finished timestamptz, p text, b text, options text, l text, h text)
     WHERE t.run IN (SELECT id FROM own)
 ), u AS (
     UPDATE django_workflows_run AS r SET
@@ -326,4 +326,11 @@ def _step_json(row: StepRow) -> dict[str, Any]:
         **_bytes(row.args),
         "options": row.options,
         **({"l": row.limit_key} if row.limit_key else {}),
+        **_heartbeat(row),
     }
+
+
+def _heartbeat(row: StepRow) -> dict[str, str]:
+    if row.heartbeat is None:
+        return {}
+    return {"h": b64encode(seal(row.heartbeat)).decode("ascii")}

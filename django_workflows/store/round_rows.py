@@ -24,11 +24,12 @@ _NUMBER_EVENT = (
 )
 STEP_COLUMNS = (
     "id, run_id, name, status, queue, priority, attempt, errors, crashes, suspect, "
-    "worker, due_at, created_at, started_at, finished_at, args, options, limit_key"
+    "worker, due_at, created_at, started_at, finished_at, args, options, limit_key, "
+    "heartbeat"
 )
 _INSERT_STEP = (
     f"INSERT INTO django_workflows_step ({STEP_COLUMNS}) VALUES "
-    f"({', '.join(['%s'] * 18)})"
+    f"({', '.join(['%s'] * 19)})"
 )
 _UPDATE_RUN = (
     "UPDATE django_workflows_run SET last_seq = %s, status = %s, "
@@ -139,4 +140,5 @@ def _step_values(database: BaseDatabaseWrapper, row: StepRow) -> tuple[Any, ...]
         None if row.args is None else seal(row.args),
         row.options,
         row.limit_key,
+        None if row.heartbeat is None else seal(row.heartbeat),
     )

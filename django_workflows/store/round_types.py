@@ -33,6 +33,8 @@ class StepRow:
     options: str
     #: What its limits are counted by; empty without limits.
     limit_key: str = ""
+    #: Details for the next attempt, encoded.
+    heartbeat: bytes | None = None
 
 
 @dataclass(slots=True)

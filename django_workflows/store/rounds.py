@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core.payloads import seal
 from django_workflows.store.closing import tell_family
 from django_workflows.store.continuing import start_successors
 from django_workflows.store.database import (
@@ -199,7 +200,8 @@ def end_attempt(database: BaseDatabaseWrapper, cursor: Any, row: StepRow) -> boo
     """End the running attempt of a step; False if it has ended otherwise."""
     cursor.execute(
         "UPDATE django_workflows_step SET status = %s, errors = %s, crashes = %s, "
-        "suspect = %s, due_at = %s, finished_at = %s, worker = %s "
+        "suspect = %s, due_at = %s, finished_at = %s, worker = %s, "
+        "heartbeat = COALESCE(%s, heartbeat) "
         "WHERE id = %s AND attempt = %s AND status = 'running'",
         (
             row.status,
@@ -209,6 +211,7 @@ def end_attempt(database: BaseDatabaseWrapper, cursor: Any, row: StepRow) -> boo
             moment(database, row.due_us),
             moment(database, row.finished_us),
             row.worker,
+            None if row.heartbeat is None else seal(row.heartbeat),
             row.id,
             row.attempt,
         ),

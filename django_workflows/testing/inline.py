@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import async_to_sync
 
+from django_workflows.errors import StepTimeoutError
+from django_workflows.models import Run
+from django_workflows.store.database import alias
 from django_workflows.worker.attempt import Attempt, Ended, run_async, run_sync
+from django_workflows.worker.deadlines import next_deadline
+
+#: Seconds for the clean-up code of an asynchronous step that was cancelled.
+CLEAN_UP = 1.0
 
 
 class InlineExecutor:
     """An executor without threads: `run_queued` runs what has been submitted.
 
-    The code of steps sees the test's connection and its transaction.
+    The code of steps sees the test's connection and its transaction. The time-outs of
+    an attempt are measured in real time: asynchronous code is cancelled at them, other
+    code is found to have taken too long when it has ended.
     """
 
     def __init__(self) -> None:
@@ -58,7 +68,19 @@ class InlineExecutor:
         return ends
 
     def _run(self, attempt: Attempt) -> Ended:
-        return run_sync(self._mocked(attempt))
+        pulse = attempt.pulse
+        runs = Run.objects.using(alias()).open().filter(pk=attempt.run_id)
+
+        def look(has_details: bool) -> None:
+            if not runs.exists():
+                pulse.stopped = "the run of this step has been ended"
+
+        pulse.begin()
+        pulse.on_beat = look
+        ended = run_sync(self._mocked(attempt))
+        pulse.on_beat = None
+        pulse.hear(None)
+        return _judged(ended, pulse.beat_at - pulse.began_at, pulse.silence)
 
     def _mocked(self, attempt: Attempt) -> Attempt:
         mock = self.mocks.get(attempt.step.name)
@@ -69,10 +91,38 @@ class InlineExecutor:
         return replace(attempt, step=step)
 
 
+def _judged(ended: Ended, took: float, silent: float) -> Ended:
+    """The attempt's end, or its time-out if it took too long or was silent too long."""
+    settings = ended.attempt.settings
+    if settings.timeout is not None and took > settings.timeout:
+        return _timed_out(ended.attempt, "start_to_close")
+    if settings.heartbeat_timeout is not None and silent > settings.heartbeat_timeout:
+        return _timed_out(ended.attempt, "heartbeat")
+    return ended
+
+
+def _timed_out(attempt: Attempt, kind: str) -> Ended:
+    message = f"attempt {attempt.number} of step {attempt.step.name} took too long"
+    return Ended(attempt, error=StepTimeoutError(message, kind=kind), timed_out=kind)
+
+
 async def _run_all(attempts: list[Attempt]) -> list[Ended]:
-    return await asyncio.gather(
-        *[asyncio.create_task(run_async(attempt)) for attempt in attempts]
-    )
+    return await asyncio.gather(*[_run_one(attempt) for attempt in attempts])
+
+
+async def _run_one(attempt: Attempt) -> Ended:
+    task = asyncio.create_task(run_async(attempt))
+    attempt.pulse.begin()
+    while attempt.is_bounded and not task.done():
+        due, kind = next_deadline(attempt)
+        left = due - time.monotonic()
+        if left <= 0:
+            attempt.pulse.stopped = "the attempt has timed out"
+            task.cancel()
+            await asyncio.wait({task}, timeout=CLEAN_UP)
+            return _timed_out(attempt, kind)
+        await asyncio.wait({task}, timeout=left)
+    return await task
 
 
 def _as_async(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +19,7 @@ from django_workflows.core import context, failures, serialization
 from django_workflows.core.durations import Duration, resolve, to_seconds
 from django_workflows.core.payloads import seal
 from django_workflows.core.retry import RetryPolicy
-from django_workflows.errors import RetryableError, StepCrashedError
+from django_workflows.errors import RetryableError, StepCrashedError, StepError
 from django_workflows.replay import events as log
 from django_workflows.replay.definitions import ClassReference, Step, registry
 from django_workflows.replay.events import LogEvent
@@ -31,6 +33,7 @@ from django_workflows.store.database import (
     to_us,
 )
 from django_workflows.store.rounds import StepRow, end_attempt
+from django_workflows.worker.pulse import Pulse
 
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -70,10 +73,19 @@ class Attempt:
     alone: bool = False
     #: Given by the executor: lends the attempt's slot while it only waits.
     lend: Callable[[], AbstractContextManager[None]] | None = None
+    #: The details that the attempt before it left behind, encoded.
+    heartbeat: bytes | None = None
+    pulse: Pulse = field(default_factory=Pulse)
 
     @property
     def kind(self) -> str:
         return kind_of(self.step, self.settings, self.alone)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it may take too long."""
+        settings = self.settings
+        return settings.timeout is not None or settings.heartbeat_timeout is not None
 
     def row(self, status: str, finished_us: int | None = None) -> StepRow:
         """The Step row of this attempt, with this status."""
@@ -98,6 +110,9 @@ class Attempt:
             options=dump_options(self.settings)
             if status in ("running", "pending")
             else "",
+            heartbeat=(self.pulse.details or self.heartbeat)
+            if status in ("running", "pending")
+            else None,
         )
 
 
@@ -107,6 +122,7 @@ class Ended:
 
     `is_recorded`: the attempt has written its end itself, together with its effects.
     `is_void`: it had been ended by somebody else, and its effects are rolled back.
+    `timed_out`: in which way it took too long; its code may still be running.
     """
 
     attempt: Attempt
@@ -115,6 +131,7 @@ class Ended:
     crashed: bool = False
     is_recorded: bool = False
     is_void: bool = False
+    timed_out: str = ""
     seconds: float = 0.0
 
 
@@ -130,13 +147,8 @@ def _run_sync(attempt: Attempt) -> Ended:
             return _run_atomic(attempt)
         call = _call(attempt)
         return Ended(attempt, _dump_result(call()))
-    except StopIteration as error:
-        # As in any coroutine (PEP 479): no await in the workflow could raise it.
-        raised = RuntimeError("the step raised StopIteration")
-        raised.__cause__ = error
-        return Ended(attempt, error=raised)
     except BaseException as error:
-        return Ended(attempt, error=error)
+        return Ended(attempt, error=_as_raised(error))
 
 
 def _run_atomic(attempt: Attempt) -> Ended:
@@ -154,7 +166,7 @@ def _run_atomic(attempt: Attempt) -> Ended:
                 transaction.set_rollback(True, using=alias())
                 return Ended(attempt, is_void=True)
         event = completed_event(attempt, result)
-        attempts.tell(database, row, event, {attempt.run_queue})
+        attempts.tell(database, row, [event], {attempt.run_queue})
     return Ended(attempt, result, is_recorded=True)
 
 
@@ -165,7 +177,29 @@ async def run_async(attempt: Attempt) -> Ended:
         result = await _call(attempt)()
         return Ended(attempt, _dump_result(result))
     except BaseException as error:
-        return Ended(attempt, error=error)
+        return Ended(attempt, error=_as_raised(error))
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """What the workflow's await is to raise for what a step has raised.
+
+    Some exceptions mean something else there. Nothing but a StopIteration is the end
+    of an iterator (PEP 479), and a cancellation that nobody asked for would vanish:
+    asyncio takes the waiting task for cancelled.
+    """
+    if isinstance(error, StopIteration):
+        raised: BaseException = RuntimeError("the step raised StopIteration")
+    elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+        name = type(error).__name__
+        raised = StepError(
+            f"the step raised {name}: {error}".rstrip(": "),
+            type_name=f"{type(error).__module__}.{type(error).__qualname__}",
+            traceback="".join(traceback.format_exception(error)),
+        )
+    else:
+        return error
+    raised.__cause__ = error
+    return raised
 
 
 def _dump_result(result: Any) -> bytes:
@@ -185,15 +219,33 @@ def _call(attempt: Attempt) -> Callable[[], Any]:
 
 
 def metadata_of(attempt: Attempt) -> context.StepMetadata:
+    details = attempt.heartbeat
     return context.StepMetadata(
         step_id=attempt.step_id,
         step_name=attempt.step.name,
         attempt=attempt.number,
         started_at=to_datetime(attempt.started_us),
         run_id=attempt.run_id,
+        deadline=_deadline(attempt),
+        heartbeat_details=None
+        if details is None
+        else serialization.loads(details, fetch_models=True),
         workflow=attempt.workflow,
+        _beat=attempt.pulse.beat,
         _lend=attempt.lend,
     )
+
+
+def _deadline(attempt: Attempt) -> datetime | None:
+    """When the attempt, or the step as a whole, will have taken too long."""
+    settings = attempt.settings
+    ends = []
+    if settings.timeout is not None:
+        ends.append(attempt.started_us + round(settings.timeout * 1_000_000))
+    if settings.schedule_to_close_timeout is not None:
+        longest_us = round(settings.schedule_to_close_timeout * 1_000_000)
+        ends.append(attempt.created_us + longest_us)
+    return to_datetime(min(ends)) if ends else None
 
 
 # -- what the end of an attempt means --------------------------------------------------
@@ -212,7 +264,7 @@ def completed_event(attempt: Attempt, result: bytes | None) -> LogEvent:
 class Verdict:
     """What follows from the end of an attempt."""
 
-    event: LogEvent
+    events: list[LogEvent]
     #: completed, failed, or pending: another attempt follows at `retry_us`.
     status: str
     errors: int
@@ -228,7 +280,7 @@ def judge(ended: Ended, now_us: int, max_crashes: int, random: Any) -> Verdict:
         return _judge_crash(attempt, now_us, max_crashes)
     if ended.error is None:
         return Verdict(
-            completed_event(attempt, ended.result),
+            [completed_event(attempt, ended.result)],
             "completed",
             attempt.errors,
             attempt.crashes,
@@ -237,15 +289,22 @@ def judge(ended: Ended, now_us: int, max_crashes: int, random: Any) -> Verdict:
     policy = attempt.settings.retry
     detail: dict[str, Any] = {"attempt": attempt.number}
     payload = failures.capture(ended.error)
+    kind, told = log.STEP_RETRYING, {**detail, "reason": "error"}
+    if ended.timed_out:
+        detail["kind"] = ended.timed_out
+        kind, told = log.STEP_TIMED_OUT, {**detail}
     if not policy.is_retryable(ended.error) or not policy.allows(errors):
-        event = LogEvent(
-            log.STEP_FAILED, attempt.step_id, detail=detail, payload=payload
+        events = []
+        if ended.timed_out:
+            events.append(LogEvent(kind, attempt.step_id, detail=told, payload=payload))
+        events.append(
+            LogEvent(log.STEP_FAILED, attempt.step_id, detail=detail, payload=payload)
         )
-        return Verdict(event, "failed", errors, attempt.crashes)
+        return Verdict(events, "failed", errors, attempt.crashes)
     retry_us = _retry_at(ended.error, policy, errors, now_us, random)
-    detail |= {"reason": "error", "retry_at": retry_us}
-    event = LogEvent(log.STEP_RETRYING, attempt.step_id, detail=detail, payload=payload)
-    return Verdict(event, "pending", errors, attempt.crashes, retry_us)
+    told["retry_at"] = retry_us
+    event = LogEvent(kind, attempt.step_id, detail=told, payload=payload)
+    return Verdict([event], "pending", errors, attempt.crashes, retry_us)
 
 
 def _judge_crash(attempt: Attempt, now_us: int, max_crashes: int) -> Verdict:
@@ -263,10 +322,10 @@ def _judge_crash(attempt: Attempt, now_us: int, max_crashes: int) -> Verdict:
             detail=detail,
             payload=failures.capture(error),
         )
-        return Verdict(event, "failed", attempt.errors, crashes)
+        return Verdict([event], "failed", attempt.errors, crashes)
     detail |= {"reason": "crash", "alone": True, "retry_at": now_us}
     event = LogEvent(log.STEP_RETRYING, attempt.step_id, detail=detail)
-    return Verdict(event, "pending", attempt.errors, crashes, now_us, suspect=True)
+    return Verdict([event], "pending", attempt.errors, crashes, now_us, suspect=True)
 
 
 def _retry_at(
@@ -292,7 +351,7 @@ def report_end(
     if pending:
         row.due_us, row.worker = verdict.retry_us, ""
         row.suspect = verdict.suspect
-    return attempts.report_end(database, row, verdict.event, attempt.run_queue)
+    return attempts.report_end(database, row, verdict.events, attempt.run_queue)
 
 
 # -- options of a call, for a worker that did not make it ------------------------------
@@ -305,7 +364,9 @@ def dump_options(settings: StepOptions, limits: Mapping[str, Any] | None = None)
         values["limits"] = dict(limits)
     retry = values["retry"]
     for name in ("initial_interval", "maximum_interval"):
-        if retry[name] is not None:
+        if retry["maximum_attempts"] == 1:
+            del retry[name]  # there is nothing to wait for, and they may be nonsense
+        elif retry[name] is not None:
             retry[name] = to_seconds(retry[name])
     retry["non_retryable_errors"] = [
         error if isinstance(error, str) else f"{error.__module__}.{error.__qualname__}"

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from asgiref.sync import ThreadSensitiveContext
 
+from django_workflows.errors import StepTimeoutError
 from django_workflows.worker.attempt import (
     Attempt,
     Ended,
@@ -22,6 +24,7 @@ from django_workflows.worker.connections import (
     close_broken_connections,
     close_dead_connections,
 )
+from django_workflows.worker.deadlines import Deadlines
 from django_workflows.worker.isolation import IsolatedProcesses
 from django_workflows.worker.threads import LentThread, LentThreads, ThreadPool
 
@@ -40,18 +43,29 @@ Report = Callable[[Ended, Callable[[], None]], None]
 class Executor:
     """Runs attempts and reports their ends, from whatever thread they end on."""
 
-    def __init__(self, threads: int, async_steps: int, report: Report) -> None:
+    def __init__(
+        self,
+        threads: int,
+        async_steps: int,
+        report: Report,
+        on_details: Callable[[Attempt], None] = lambda attempt: None,
+    ) -> None:
         self._report = report
+        self._on_details = on_details
+        self._deadlines = Deadlines(self._time_out)
         self._threads = ThreadPool(threads, "workflows-step")
         self._lent = LentThreads(threads)
         self._isolated = IsolatedProcesses(PROCESSES)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._lock = threading.Lock()
         self._thread = threading.local()
-        self._in_flight: dict[tuple[str, int], Attempt] = {}
+        #: By step: an attempt that was given up is in flight no more.
+        self._in_flight: dict[str, Attempt] = {}
         self._limits = {"thread": threads, "async": async_steps, "process": PROCESSES}
         self._used = dict.fromkeys(self._limits, 0)
+        #: Threads whose attempt is over although its code still runs.
+        self.threads_given_up = 0
         #: How long a synchronous step takes here, in seconds, as of late.
         self._typical = 0.05
 
@@ -74,7 +88,8 @@ class Executor:
 
     def running(self, step_id: str, number: int) -> Attempt | None:
         """The attempt, if it is in flight here."""
-        return self._in_flight.get((step_id, number))
+        attempt = self._in_flight.get(step_id)
+        return attempt if attempt is not None and attempt.number == number else None
 
     # -- running ----------------------------------------------------------------------
 
@@ -83,27 +98,88 @@ class Executor:
         on_loop = []
         with self._lock:
             for attempt in attempts:
-                self._in_flight[attempt.step_id, attempt.number] = attempt
+                before = self._in_flight.get(attempt.step_id)
+                if before is not None:  # cancelled, and not yet at its end
+                    self._used[before.kind] -= 1
+                self._in_flight[attempt.step_id] = attempt
                 self._used[attempt.kind] += 1
+                attempt.pulse.on_beat = partial(self._heard, attempt)
         for attempt in attempts:
             kind = attempt.kind
             if kind == "async":
                 on_loop.append(attempt)
             elif kind == "process":
-                self._isolated.submit(attempt, self._ended)
+                self._isolated.submit(attempt, self._begun, self._ended)
             else:
                 attempt.lend = self._lend_thread
+                attempt.pulse.waits = True
                 self._threads.submit(lambda a=attempt: self._run(a))  # type: ignore[misc]
         if on_loop:
             self._get_loop().call_soon_threadsafe(self._start_tasks, on_loop)
 
+    def _heard(self, attempt: Attempt, has_details: bool) -> None:
+        if has_details:
+            self._on_details(attempt)
+
     def cancel(self, step_id: str) -> None:
-        """Cancel an asynchronous step; a synchronous one runs on, to no effect."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._cancel_task, step_id)
+        """Tell the step that it is cancelled, if it runs here."""
+        attempt = self._in_flight.get(step_id)
+        if attempt is not None:
+            self.stop(attempt, "the step was cancelled")
+
+    def stop(self, attempt: Attempt, why: str) -> None:
+        """What comes of an attempt does not count any more: tell it so.
+
+        Asynchronous code is cancelled. Other code learns it from its next heartbeat;
+        its thread does not count as a slot any more.
+        """
+        attempt.pulse.stopped = why
+        if attempt.kind == "thread":
+            self._give_up(attempt)
+        elif attempt.kind == "async":
+            self._get_loop().call_soon_threadsafe(self._cancel_task, attempt)
+        elif attempt.pulse.tell is not None:
+            attempt.pulse.tell(why)
+
+    def _give_up(self, attempt: Attempt) -> None:
+        with self._lock:
+            pulse = attempt.pulse
+            if not pulse.began_at or pulse.is_given_up:
+                return  # it will see before it begins that it need not
+            if self._in_flight.get(attempt.step_id) is not attempt:
+                return
+            del self._in_flight[attempt.step_id]
+            pulse.is_given_up = True
+            self._used["thread"] -= 1
+            self.threads_given_up += 1
+        self._threads.resize(+1)
+
+    def _time_out(self, attempt: Attempt, kind: str) -> None:
+        with self._lock:
+            if attempt.pulse.is_over:
+                return
+            attempt.pulse.is_over = True
+        settings = attempt.settings
+        if kind == "heartbeat":
+            what = f"gave no heartbeat for {settings.heartbeat_timeout:g} s"
+        else:
+            what = f"took longer than {settings.timeout:g} s"
+        message = f"attempt {attempt.number} of step {attempt.step.name} {what}"
+        if attempt.pulse.kill is not None:
+            attempt.pulse.kill()
+        else:
+            self.stop(attempt, message)
+        error = StepTimeoutError(message, kind=kind)
+        self._hand_in(Ended(attempt, error=error, timed_out=kind))
 
     def _run(self, attempt: Attempt) -> None:
-        began = time.monotonic()
+        pulse = attempt.pulse
+        pulse.began_at = pulse.beat_at = began = time.monotonic()
+        if pulse.stopped:
+            self._ended(Ended(attempt, is_void=True))
+            return
+        if attempt.is_bounded:
+            self._deadlines.watch(attempt)
         if began - getattr(self._thread, "idle_since", began) > IDLE:
             close_dead_connections()
         ended = run_sync(attempt)
@@ -112,6 +188,16 @@ class Executor:
         ended.seconds = self._thread.idle_since - began
         self._typical += (ended.seconds - self._typical) * 0.05
         self._ended(ended)
+        if pulse.is_given_up:
+            with self._lock:
+                self.threads_given_up -= 1
+            self._threads.resize(-1)
+
+    def _begun(self, attempt: Attempt) -> None:
+        """The code of an attempt begins, in a process of its own."""
+        attempt.pulse.begin()
+        if attempt.is_bounded:
+            self._deadlines.watch(attempt)
 
     @contextmanager
     def _lend_thread(self) -> Iterator[None]:
@@ -127,12 +213,24 @@ class Executor:
                 self._used["thread"] += 1
 
     def _ended(self, ended: Ended) -> None:
+        """The code of an attempt has come to its end."""
+        attempt = ended.attempt
+        if attempt.is_bounded:
+            self._deadlines.forget(attempt)
+            with self._lock:
+                if attempt.pulse.is_over:
+                    return  # too late
+                attempt.pulse.is_over = True
+        self._hand_in(ended)
+
+    def _hand_in(self, ended: Ended) -> None:
         attempt = ended.attempt
 
         def done() -> None:
             with self._lock:
-                self._in_flight.pop((attempt.step_id, attempt.number), None)
-                self._used[attempt.kind] -= 1
+                if self._in_flight.get(attempt.step_id) is attempt:
+                    del self._in_flight[attempt.step_id]
+                    self._used[attempt.kind] -= 1
 
         self._report(ended, done)
 
@@ -150,15 +248,23 @@ class Executor:
         assert self._loop is not None
         for attempt in attempts:
             task = self._loop.create_task(self._run_on_loop(attempt))
-            self._tasks[attempt.step_id] = task
+            self._tasks[attempt.step_id, attempt.number] = task
 
-    def _cancel_task(self, step_id: str) -> None:
-        task = self._tasks.get(step_id)
-        if task is not None:
-            task.cancel()
+    def _cancel_task(self, attempt: Attempt) -> None:
+        task = self._tasks.get((attempt.step_id, attempt.number))
+        if task is None:
+            return
+        task.cancel()
+        if not attempt.pulse.began_at:
+            # Of such a task not a line is run, not even what tells of its end.
+            del self._tasks[attempt.step_id, attempt.number]
+            self._ended(Ended(attempt, is_void=True))
 
     async def _run_on_loop(self, attempt: Attempt) -> None:
-        began = time.monotonic()
+        pulse = attempt.pulse
+        pulse.began_at = pulse.beat_at = began = time.monotonic()
+        if attempt.is_bounded:
+            self._deadlines.watch(attempt)
         thread = LentThread(self._lent)
         try:
             async with ThreadSensitiveContext(executor=thread):
@@ -167,7 +273,7 @@ class Executor:
             ended = Ended(attempt, error=error)
         finally:
             thread.give_back()
-            self._tasks.pop(attempt.step_id, None)
+            self._tasks.pop((attempt.step_id, attempt.number), None)
         ended.seconds = time.monotonic() - began
         self._ended(ended)
 
@@ -181,6 +287,7 @@ class Executor:
         return not self._in_flight
 
     def close(self) -> None:
+        self._deadlines.close()
         self._threads.close()
         self._lent.close()
         self._isolated.close()

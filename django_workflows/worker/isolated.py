@@ -9,29 +9,58 @@ import os
 import sys
 import threading
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 
+class Channel:
+    """The pipes to the worker: orders come in, what becomes of them goes out."""
+
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
+        self._writing = threading.Lock()
+        self.orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        #: Called with the reason why the attempt under way shall stop.
+        self.on_stop: Callable[[str], None] = lambda why: None
+
+    def say(self, **answer: Any) -> None:
+        """Tell the worker. If it is gone, so is whoever wanted to know."""
+        try:
+            with self._writing:
+                self._answers.write(json.dumps(answer).encode() + b"\n")
+                self._answers.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+    def listen(self) -> None:
+        """Take orders; the end of the pipe is the end of the worker, and of this
+        process.
+
+        Whatever step is under way then is cut off: its worker's death ends the attempt.
+        """
+        for line in sys.stdin.buffer:
+            order = json.loads(line)
+            if "stop" in order:
+                self.on_stop(order["stop"])
+            else:
+                self.orders.put(order)
+        os._exit(0)
+
+
 def main() -> None:
     """Read attempts from standard input, write how they ended, until it is closed."""
-    answers = _take_stdout()
-    orders: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    channel = Channel(_take_stdout())
+    threading.Thread(target=channel.listen, daemon=True).start()
     import django
 
     django.setup()
     _use_databases()
     while True:
-        line = orders.get()
-        answer = json.dumps(_run(json.loads(line))).encode() + b"\n"
-        try:
-            answers.write(answer)
-            answers.flush()
-        except BrokenPipeError:
-            return  # the worker is gone, and with it whoever wanted to know
+        channel.say(ended=_run(channel.orders.get(), channel))
 
 
 def _take_stdout() -> BinaryIO:
@@ -39,16 +68,6 @@ def _take_stdout() -> BinaryIO:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
-
-
-def _listen(orders: SimpleQueue[bytes]) -> None:
-    """Take orders; the end of the pipe is the end of the worker, and of this process.
-
-    Whatever step is under way then is cut off: its worker's death ends the attempt.
-    """
-    for line in sys.stdin.buffer:
-        orders.put(line)
-    os._exit(0)
 
 
 def _use_databases() -> None:
@@ -59,20 +78,46 @@ def _use_databases() -> None:
         connections[alias].settings_dict["NAME"] = name
 
 
-def _run(values: dict[str, Any]) -> dict[str, Any]:
+def _run(values: dict[str, Any], channel: Channel) -> dict[str, Any]:
     from django_workflows.worker.attempt import Ended, run_async, run_sync
     from django_workflows.worker.connections import close_broken_connections
     from django_workflows.worker.isolation import dump_ended
 
     attempt = _load_attempt(values)
+    pulse = attempt.pulse
+
+    def tell(has_details: bool) -> None:
+        details = pulse.details if has_details else None
+        encoded = None if details is None else b64encode(details).decode()
+        channel.say(details=encoded)
+
+    pulse.on_beat = tell
+    channel.on_stop = lambda why: setattr(pulse, "stopped", why)
+    channel.say(begun=True)
     began = time.monotonic()
     if attempt.step.is_async:
-        ended: Ended = asyncio.run(run_async(attempt))
+        ended: Ended = asyncio.run(_run_async(run_async(attempt), pulse, channel))
     else:
         ended = run_sync(attempt)
         close_broken_connections()
     ended.seconds = time.monotonic() - began
     return dump_ended(ended)
+
+
+async def _run_async(running: Any, pulse: Any, channel: Channel) -> Any:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(running)
+
+    def stop(why: str) -> None:
+        pulse.stopped = why
+        with suppress(RuntimeError):  # the attempt has ended, and its loop is closed
+            loop.call_soon_threadsafe(task.cancel)
+
+    channel.on_stop = stop
+    if pulse.stopped:
+        await asyncio.sleep(0)  # a task cancelled earlier would not even begin
+        task.cancel()
+    return await task
 
 
 def _load_attempt(values: dict[str, Any]) -> Any:
@@ -87,12 +132,13 @@ def _load_attempt(values: dict[str, Any]) -> Any:
         step = registry.find_step(name)
     if step is None:
         raise UnknownCodeError(f"importing {module} does not register the step {name}")
-    workflow = values.pop("workflow")
+    workflow, heartbeat = values.pop("workflow"), values.pop("heartbeat")
     workflow["started_at"] = datetime.fromisoformat(workflow["started_at"])
     return Attempt(
         step=step,
         settings=load_options(values.pop("options")),
         args=b64decode(values.pop("args")),
+        heartbeat=None if heartbeat is None else b64decode(heartbeat),
         workflow=workflow,
         **values,
     )

@@ -24,6 +24,10 @@ from django_workflows.worker.attempt import Attempt, Ended, dump_options
 
 MODULE = "django_workflows.worker.isolated"
 
+#: Called when the code of an attempt is about to begin, and when it has ended.
+Begun = Callable[[Attempt], None]
+Report = Callable[[Ended], None]
+
 
 class IsolatedProcess:
     """A child that runs one attempt after another, as it is told through a pipe."""
@@ -47,25 +51,50 @@ class IsolatedProcess:
             stdout=subprocess.PIPE,
             env=environment,
         )
+        self._saying = threading.Lock()
 
-    def run(self, attempt: Attempt) -> Ended | None:
+    def run(
+        self, attempt: Attempt, begun: Callable[[Attempt], None] = lambda attempt: None
+    ) -> Ended | None:
         """Run an attempt. The child's death is the attempt's end as well.
 
-        None if the child was dead before, so that the attempt has not begun.
+        `begun` is called when its code is about to begin. Returns None if the child
+        was dead before, so that the attempt has not begun.
         """
-        assert self._child.stdin is not None
         assert self._child.stdout is not None
-        try:
-            self._child.stdin.write(json.dumps(dump_attempt(attempt)).encode() + b"\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
+        if not self._say(dump_attempt(attempt)):
             self.close()
             return None
-        line = self._child.stdout.readline()
-        if not line.endswith(b"\n"):
-            self.close()
-            return Ended(attempt, crashed=True)
-        return load_ended(attempt, json.loads(line))
+        pulse = attempt.pulse
+        pulse.kill, pulse.tell = self._child.kill, self._tell
+        try:
+            while (line := self._child.stdout.readline()).endswith(b"\n"):
+                answer = json.loads(line)
+                if "ended" in answer:
+                    return load_ended(attempt, answer["ended"])
+                if answer.get("begun"):
+                    begun(attempt)
+                else:
+                    details = answer["details"]
+                    pulse.hear(None if details is None else b64decode(details))
+        finally:
+            pulse.kill = pulse.tell = None
+        self.close()
+        return Ended(attempt, crashed=True)
+
+    def _say(self, order: dict[str, Any]) -> bool:
+        """Give the child an order. False if it is dead."""
+        assert self._child.stdin is not None
+        try:
+            with self._saying:
+                self._child.stdin.write(json.dumps(order).encode() + b"\n")
+                self._child.stdin.flush()
+        except (BrokenPipeError, ValueError):  # the pipe is broken, or closed here
+            return False
+        return True
+
+    def _tell(self, why: str) -> None:
+        self._say({"stop": why})
 
     @property
     def is_alive(self) -> bool:
@@ -86,12 +115,12 @@ class IsolatedProcesses:
         self._size = size
         self._idle: list[IsolatedProcess] = []
         self._running = 0
-        self._jobs: deque[tuple[Attempt, Callable[[Ended], None]]] = deque()
+        self._jobs: deque[tuple[Attempt, Begun, Report]] = deque()
         self._lock = threading.Lock()
 
-    def submit(self, attempt: Attempt, report: Callable[[Ended], None]) -> None:
+    def submit(self, attempt: Attempt, begun: Begun, report: Report) -> None:
         with self._lock:
-            self._jobs.append((attempt, report))
+            self._jobs.append((attempt, begun, report))
             if self._running >= self._size:
                 return
             self._running += 1
@@ -108,14 +137,16 @@ class IsolatedProcesses:
                     if child is not None:
                         self._idle.append(child)
                     return
-                attempt, report = self._jobs.popleft()
+                attempt, begun, report = self._jobs.popleft()
                 if child is None and self._idle:
                     child = self._idle.pop()
             ended: Ended | None = None
+            if attempt.pulse.stopped:
+                ended = Ended(attempt, is_void=True)
             while ended is None:
                 try:
                     child = child or IsolatedProcess()
-                    ended = child.run(attempt)
+                    ended = child.run(attempt, begun)
                 except Exception as error:
                     # No process could be had, or what it said made no sense.
                     ended = Ended(attempt, error=error)
@@ -159,6 +190,9 @@ def dump_attempt(attempt: Attempt) -> dict[str, Any]:
         "options": dump_options(attempt.settings),
         "args": b64encode(attempt.args).decode(),
         "workflow": workflow,
+        "heartbeat": None
+        if attempt.heartbeat is None
+        else b64encode(attempt.heartbeat).decode(),
     }
 
 

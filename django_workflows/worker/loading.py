@@ -242,4 +242,5 @@ class Loader:
             crashes=claimed.crashes,
             has_row=True,
             alone=claimed.suspect,
+            heartbeat=claimed.heartbeat,
         )

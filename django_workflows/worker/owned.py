@@ -28,7 +28,12 @@ from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
 _NEVER = sys.maxsize
-_STEP_ENDS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_RETRYING)
+_STEP_ENDS = (
+    log.STEP_COMPLETED,
+    log.STEP_FAILED,
+    log.STEP_RETRYING,
+    log.STEP_TIMED_OUT,
+)
 _STATUS = {
     log.RUN_COMPLETED: "completed",
     log.RUN_FAILED: "failed",
@@ -297,7 +302,7 @@ class OwnedRun:
             started_us=max(now_us, self.last_us),
             errors=call.errors,
             crashes=call.crashes,
-            has_row=settings.atomic,
+            has_row=settings.atomic or settings.heartbeat_timeout is not None,
             alone=call.suspect,
         )
         detail: dict[str, Any] = {"attempt": attempt.number, "worker": self.worker_id}
@@ -324,11 +329,17 @@ class OwnedRun:
 
     def end_attempt(self, attempt: Attempt, verdict: Verdict, now_us: int) -> None:
         """Take in the end of an attempt that has no row: the run's fence decides."""
-        if verdict.status != "pending":
-            row = attempt.row(verdict.status, now_us)
+        is_pending = verdict.status == "pending"
+        if not is_pending or attempt.pulse.details is not None:
+            # With a row the next attempt is anybody's, and is given the details.
+            row = attempt.row(verdict.status, None if is_pending else now_us)
             row.errors, row.crashes = verdict.errors, verdict.crashes
+            if is_pending:
+                row.due_us, row.worker = verdict.retry_us, ""
+                row.suspect = verdict.suspect
+                self.execution.steps[attempt.step_id].has_row = True
             self.to_write().steps.append(row)
-        self.pending.append(verdict.event)
+        self.pending.extend(verdict.events)
 
     def lose_attempt(self, call: StepCall, now_us: int, reason: str) -> None:
         """Record that an attempt ended with its process (`crash`), or that its end was
@@ -388,12 +399,20 @@ class OwnedRun:
         """
         promoted = False
         for attempt in self.running.values():
-            call = self.execution.steps.get(attempt.step_id)
-            if call is None or call.has_row or attempt.started_us > started_us:
-                continue
-            self.to_write().steps.append(attempt.row("running"))
-            call.has_row = promoted = True
+            if attempt.started_us <= started_us:
+                promoted |= self.promote(attempt)
         return promoted
+
+    def promote(self, attempt: Attempt) -> bool:
+        """Write the row of an attempt in flight, unless it has one or must not now."""
+        call = self.execution.steps.get(attempt.step_id)
+        is_here = self.running.get(attempt.step_id) is attempt
+        if call is None or call.has_row or self.is_frozen or not is_here:
+            return False
+        row = attempt.row("running")
+        self.to_write().steps.append(row)
+        call.has_row = True
+        return True
 
     def unstored_steps(self) -> tuple[list[StepRow], list[LogEvent]]:
         """What is known of steps and not stored, for when nothing else may be stored.
@@ -402,7 +421,12 @@ class OwnedRun:
         they ended, for the run's inbox.
         """
         write = self.write or RunWrite(self.id, self.fence, self.status, 0)
-        rows = [row for row in write.steps if row.finished_us is not None]
+        rows = [
+            row
+            for row in write.steps
+            if row.finished_us is not None
+            or (row.status == "pending" and row.heartbeat is not None)
+        ]
         starting = {attempt.step_id for attempt in self.starting}
         rows += [
             attempt.row("running")

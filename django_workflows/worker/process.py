@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, InterfaceError
 
 from django_workflows.conf import conf
@@ -28,6 +29,7 @@ from django_workflows.worker.attempt import Ended, judge, report_end
 from django_workflows.worker.clock import DatabaseClock
 from django_workflows.worker.code import code_digest
 from django_workflows.worker.executor import Executor
+from django_workflows.worker.heartbeats import Heartbeats
 from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.reactor import Reactor
 
@@ -37,6 +39,8 @@ logger = logging.getLogger("django_workflows.worker")
 SIGNALS_GRACE = 5.0
 
 _draining = threading.Event()
+#: The cluster notices by itself that this process is draining, and ends it.
+ends_when_drained = False
 _current: WorkerProcess | None = None
 
 
@@ -75,6 +79,11 @@ def request_drain() -> None:
         _current.reactor.arrivals.put(None)
 
 
+def is_draining() -> bool:
+    """Whether this process takes nothing new any more and shall end."""
+    return _draining.is_set()
+
+
 def shutdown(grace: float) -> None:
     """Let steps end, at most `grace` seconds, and sign off. For the process's end."""
     _draining.set()
@@ -106,10 +115,16 @@ class WorkerProcess:
         self.clock = DatabaseClock(database_time(self.database))
         self._reporting = threading.Lock()
         self._reactor_runs = False
-        self.executor = Executor(conf.THREADS, conf.ASYNC_STEPS, self._report)
+        self.executor = Executor(
+            conf.THREADS,
+            conf.ASYNC_STEPS,
+            self._report,
+            lambda attempt: self.heartbeats.tell(attempt),
+        )
         self.reactor = Reactor(
             self.database, self.id, queues, self.executor, self.clock, self.code
         )
+        self.heartbeats = Heartbeats(self.id, self.executor, self.reactor.show)
         self.reactor.handover = self._reporting
         self.reactor.on_burst = self.reactor.loader.on_burst = self._note_burst
         self.reactor.committer.may_retry = lambda: not self.is_dead
@@ -155,6 +170,9 @@ class WorkerProcess:
                 self._round_began = None
                 self._rounds += 1
                 now = time.monotonic()
+                if self._is_worn_out():
+                    request_drain()
+                    break
                 if draining or now > slice_end or now - idle_since >= linger:
                     break
             self._let_go()
@@ -164,6 +182,19 @@ class WorkerProcess:
             with self._reporting:
                 self._reactor_runs = False
         self._report_left()
+
+    def _is_worn_out(self) -> bool:
+        """Whether so many threads run code that was given up that this process had
+        better be replaced: its end is the only way to be rid of them."""
+        if self.executor.threads_given_up < conf.THREADS:
+            return False
+        if not _draining.is_set():
+            logger.warning(
+                "%d threads run steps that were given up; this process is replaced",
+                self.executor.threads_given_up,
+                extra={"action": "worker_worn_out", "worker": self.id},
+            )
+        return True
 
     def _let_go(self) -> None:
         """Give all runs up; one whose row somebody has locked keeps us here."""
@@ -213,8 +244,9 @@ class WorkerProcess:
             self._report_directly(ended)
             done()
 
-        if ended.attempt.kind == "async":
-            # Its thread is the loop's, which must not wait for the database.
+        if ended.attempt.kind == "async" or ended.timed_out:
+            # Its thread is the loop's, or the one that watches all attempts, which
+            # must not wait for the database.
             threading.Thread(target=_closing_after, args=(report,)).start()
         else:
             report()
@@ -253,6 +285,7 @@ class WorkerProcess:
         next_beat = 0.0
         while not self._stop.wait(min(0.2, conf.BURST_TIMEOUT / 4)):
             self._watch_burst()
+            self._check_attempts(database)
             now = time.monotonic()
             if now < next_beat:
                 continue
@@ -289,6 +322,12 @@ class WorkerProcess:
                 break
             self.clock.set(told)
         database.close()
+
+    def _check_attempts(self, database: BaseDatabaseWrapper) -> None:
+        try:
+            self.heartbeats.check(database)
+        except (DatabaseError, InterfaceError):
+            database.close()  # the next look, or the next beat, tries again
 
     def _listen(self) -> None:
         """Wake the reactor when the database may hold something new for it."""
@@ -358,5 +397,6 @@ class WorkerProcess:
         """Stop the threads without a word to the database."""
         self._stop.set()
         self.is_dead = True
+        self.heartbeats.close()
         self.executor.close()
         self.database.close()

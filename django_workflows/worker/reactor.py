@@ -95,6 +95,7 @@ class Reactor:
         self.owned: dict[str, OwnedRun] = {}
         #: Other threads put ends of attempts here, or None to wake the reactor.
         self.arrivals: SimpleQueue[Ended | None] = SimpleQueue()
+        self._to_show: SimpleQueue[Attempt] = SimpleQueue()
         self.looks_due = True
         self.committer = Committer(database, worker_id)
         self.loader = Loader(database, worker_id, clock, executor.running)
@@ -129,6 +130,11 @@ class Reactor:
     def report(self, ended: Ended) -> None:
         """Hand in the end of an attempt."""
         self.arrivals.put(ended)
+
+    def show(self, attempt: Attempt) -> None:
+        """Write the row of an attempt soon: it has something to say to others."""
+        self._to_show.put(attempt)
+        self.arrivals.put(None)
 
     # -- rounds -----------------------------------------------------------------------
 
@@ -567,7 +573,13 @@ class Reactor:
     # -- long steps and letting go ----------------------------------------------------
 
     def _show_long_steps(self, now_us: int) -> None:
-        """Steps that take long get their row, so that people see them running."""
+        """Steps that take long get their row, so that people see them running; those
+        that have something to say get it at once."""
+        while not self._to_show.empty():
+            attempt = self._to_show.get()
+            run = self.owned.get(attempt.run_id)
+            if run is not None and run.promote(attempt):
+                self._changed[run.id] = run
         if now_us < self._next_show_us:
             return
         self._next_show_us = now_us + SHOW_US
@@ -669,6 +681,10 @@ class Reactor:
     def _forget(self, run: OwnedRun) -> None:
         """The run is lost: what was done here since the last commit is void."""
         self.owned.pop(run.id, None)
+        for attempt in run.running.values():
+            if not attempt.has_row:
+                # Only who owns the run could store its end.
+                self.executor.cancel(attempt.step_id)
         run.close()
         free_run(self.database, self.worker_id, run.id, run.fence)
         logger.info(

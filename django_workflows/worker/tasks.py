@@ -10,7 +10,9 @@ logger = logging.getLogger("django_workflows.worker")
 def work() -> None:
     """Advance workflows in this process until nothing is due, or for one slice.
 
-    Never raises: django-q2's own retries have no part in what workflows do.
+    Raises no error: django-q2's own retries have no part in what workflows do. In a
+    plain ``qcluster``, which does not know of it, a process that is to be replaced ends
+    here; its finalizers see to what it has in hand.
     """
     from django_workflows.worker import process
 
@@ -19,3 +21,5 @@ def work() -> None:
     except Exception:
         logger.exception("the reactor failed", extra={"action": "reactor_failed"})
         process.discard()
+    if process.is_draining() and not process.ends_when_drained:
+        raise SystemExit(0)

@@ -46,8 +46,20 @@ def test_the_waits_grow_up_to_the_maximum() -> None:
     assert _delays(RetryPolicy(0), 3) == [0, 0, 0]
 
 
-def test_a_maximum_below_the_first_interval_wins() -> None:
-    assert _delays(RetryPolicy("10s", maximum_interval="2s"), 2) == [2, 2]
+def test_a_maximum_below_the_first_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match="maximum_interval '2s' is less than"):
+        RetryPolicy("10s", maximum_interval="2s")
+
+
+def test_a_single_attempt_needs_no_sensible_waits() -> None:
+    policy = RetryPolicy(
+        initial_interval=-1,
+        backoff_coefficient=0,
+        maximum_interval="never",
+        jitter=7,
+        maximum_attempts=1,
+    )
+    assert not policy.allows(1)
 
 
 def test_very_many_attempts_wait_the_maximum() -> None:

@@ -26,6 +26,9 @@ from django_workflows.worker.q2.queues import MessageQueue
 STOP = "STOP"
 """The message that ends a django-q2 worker or monitor."""
 
+RECYCLED = -2
+"""What a django-q2 worker tells the sentinel as it makes room for another one."""
+
 _PR_SET_PDEATHSIG = 1
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
@@ -84,6 +87,7 @@ def run_worker_process(
         intake.draining = True
         process.request_drain()
 
+    process.ends_when_drained = True
     adopt(parent, drain)
     try:
         # Connecting takes longer than a step: not when the first run is waiting.
@@ -104,6 +108,10 @@ class _Intake:
     def get(self) -> Any:
         """Return the next task, or :data:`STOP`."""
         self._state.task = IDLE
+        if process.is_draining() and not self.draining:
+            # Not because the cluster ends: another process takes this one's place.
+            self._state.value = RECYCLED
+            return STOP
         if self.draining:
             return STOP
         task = self._tasks.get()

@@ -1,0 +1,109 @@
+"""What the code of an attempt and those who watch over it tell each other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django_workflows.core import serialization
+from django_workflows.core.payloads import check_size
+from django_workflows.errors import StepCancelledError
+
+#: Seconds that a thread waits for its first details to be stored.
+FIRST_WRITE = 1.0
+
+
+class Pulse:
+    """The signs of life of one attempt, and whether it shall stop.
+
+    Every attribute is written by one side and read by the other, as a whole, so that
+    no lock is needed but the executor's for what says so.
+    """
+
+    __slots__ = (
+        "beat_at",
+        "began_at",
+        "details",
+        "is_given_up",
+        "is_over",
+        "is_unwritten",
+        "kill",
+        "on_beat",
+        "silence",
+        "stopped",
+        "stored",
+        "tell",
+        "waits",
+        "written_at",
+    )
+
+    def __init__(self) -> None:
+        #: When its code began, and last said that it is alive: monotonic, 0 before.
+        self.began_at = 0.0
+        self.beat_at = 0.0
+        #: The longest time between two signs of life so far, in seconds.
+        self.silence = 0.0
+        #: The last details, encoded; those that no row holds yet are unwritten.
+        self.details: bytes | None = None
+        self.is_unwritten = False
+        self.written_at = 0.0
+        #: Called at each sign of life; True: with details that are to be stored.
+        self.on_beat: Callable[[bool], None] | None = None
+        #: Its first details are to be stored before its code goes on; set when they
+        #: are.
+        self.waits = False
+        self.stored: threading.Event | None = None
+        #: Why it shall stop; empty while it may go on.
+        self.stopped = ""
+        #: For code in a process of its own: end it; tell it why it shall stop.
+        self.kill: Callable[[], None] | None = None
+        self.tell: Callable[[str], None] | None = None
+        #: Under the executor's lock: its end has been reported; its slot is free
+        #: although its code still runs.
+        self.is_over = False
+        self.is_given_up = False
+
+    def begin(self) -> None:
+        """The attempt's code begins now."""
+        self.began_at = self.beat_at = time.monotonic()
+
+    def beat(self, details: Any) -> None:
+        """The code is alive. Raises as ``StepMetadata.heartbeat`` says."""
+        data = None
+        if details is not None:
+            data = serialization.dumps(details, root="heartbeat details")
+            check_size(data)
+        self.hear(data)
+        if self.stopped:
+            raise StepCancelledError(self.stopped)
+        if data is not None and self.waits:
+            self._wait_until_stored()
+
+    def hear(self, details: bytes | None) -> None:
+        """Take in a sign of life, with encoded details or without."""
+        now = time.monotonic()
+        self.silence = max(self.silence, now - self.beat_at)
+        self.beat_at = now
+        if details is not None:
+            self.details = details
+            self.is_unwritten = True
+        if self.on_beat is not None:
+            self.on_beat(details is not None)
+
+    def _wait_until_stored(self) -> None:
+        # An event loop must not wait for the database.
+        if self.stored is None and asyncio._get_running_loop() is None:
+            self.stored = threading.Event()
+            if self.is_unwritten:
+                self.stored.wait(FIRST_WRITE)
+
+    def written(self, data: bytes) -> None:
+        """A row holds these details now."""
+        self.written_at = time.monotonic()
+        if self.details is data:
+            self.is_unwritten = False
+        if self.stored is not None:
+            self.stored.set()
