@@ -80,7 +80,7 @@ class Heartbeats:
                     extra={"action": "heartbeats_retried"},
                 )
                 database.close()
-                time.sleep(WRITE_INTERVAL)
+                timeout = WRITE_INTERVAL
         database.close()
 
     def _take(self, timeout: float | None) -> bool:
@@ -126,8 +126,7 @@ class Heartbeats:
         if not write_heartbeat(database, attempt.step_id, attempt.number, details):
             self._stop(attempt)
             return None
-        pulse.written(details)
-        return WRITE_INTERVAL if pulse.is_unwritten else None
+        return None if pulse.written(details) else WRITE_INTERVAL
 
     def _is_here(self, attempt: Attempt) -> bool:
         return self._executor.running(attempt.step_id, attempt.number) is attempt

@@ -100,10 +100,12 @@ class Pulse:
             if self.is_unwritten:
                 self.stored.wait(FIRST_WRITE)
 
-    def written(self, data: bytes) -> None:
-        """A row holds these details now."""
+    def written(self, data: bytes) -> bool:
+        """A row holds these details now. False if there are newer ones."""
         self.written_at = time.monotonic()
-        if self.details is data:
+        is_last = self.details is data
+        if is_last:
             self.is_unwritten = False
         if self.stored is not None:
             self.stored.set()
+        return is_last
