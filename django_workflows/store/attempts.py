@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -42,15 +42,19 @@ def tell(
 ) -> None:
     """Put the end of an attempt into its run's inbox, in the current transaction."""
     for event in events:
-        insert_inbox(
-            database,
-            row.run_id,
-            event.type,
-            event.correlation_id,
-            detail=json.dumps(event.detail) if event.detail else "",
-            payload=None if event.payload is None else seal(event.payload),
-        )
+        _insert(database, row.run_id, event)
     notify(database, DUE, queues)
+
+
+def _insert(database: BaseDatabaseWrapper, run_id: str, event: LogEvent) -> None:
+    insert_inbox(
+        database,
+        run_id,
+        event.type,
+        event.correlation_id,
+        detail=json.dumps(event.detail) if event.detail else "",
+        payload=None if event.payload is None else seal(event.payload),
+    )
 
 
 def rows_of(database: BaseDatabaseWrapper, step_ids: Sequence[str]) -> set[str]:
@@ -102,6 +106,37 @@ def write_heartbeat(
             (seal(details), step_id, attempt),
         )
         return bool(cursor.rowcount == 1)
+
+
+def time_out(
+    database: BaseDatabaseWrapper,
+    run_id: str,
+    step_id: str,
+    statuses: Sequence[str],
+    events: Callable[[int], Sequence[LogEvent]],
+) -> bool:
+    """End a step that is in one of the statuses, and tell its run.
+
+    `events` says what is told, given the number of attempts begun. False if the step
+    has got on meanwhile; nothing is written then.
+    """
+    now = now_sql(database)
+    marks = ", ".join(["%s"] * len(statuses))
+    with transaction(database), database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_workflows_step SET status = 'failed', due_at = NULL, "
+            f"finished_at = {now}, errors = errors + 1 "
+            f"WHERE id = %s AND status IN ({marks})",
+            (step_id, *statuses),
+        )
+        if cursor.rowcount != 1:
+            return False
+        cursor.execute(
+            "SELECT attempt FROM django_workflows_step WHERE id = %s", (step_id,)
+        )
+        for event in events(cursor.fetchone()[0]):
+            _insert(database, run_id, event)
+    return True
 
 
 def cut_attempts(

@@ -44,6 +44,9 @@ class WorkflowTester:
     and connection, inside a transaction that is rolled back as well.
     """
 
+    #: The queues that have a worker; None: all of them.
+    queues: tuple[str, ...] | None = None
+
     def __init__(self) -> None:
         self._executor = InlineExecutor()
         self._now_us = 0
@@ -150,6 +153,8 @@ class WorkflowTester:
         )
 
     def _queues(self) -> tuple[str, ...]:
+        if self.queues is not None:
+            return self.queues
         queues = {"default"}
         queues |= set(Run.objects.using(alias()).values_list("queue", flat=True))
         queues |= set(Step.objects.using(alias()).values_list("queue", flat=True))

@@ -24,6 +24,7 @@ from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
 from django_workflows.worker import pausing, relatives
 from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_options
+from django_workflows.worker.bounds import Bounds
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
@@ -91,6 +92,7 @@ class OwnedRun:
         self.is_failing = False
         #: Calls that wait for a free slot.
         self.queued: set[str] = set()
+        self.bounds = Bounds()
         #: For when the reactor has been told to look at this run again.
         self.timer_us = 0
         #: The time of its last event, which no later one precedes.
@@ -110,6 +112,8 @@ class OwnedRun:
         if self.execution.started_us and attributes != self.execution.info.attributes:
             # Some were set in a part of the log that is void by now.
             self.to_write().attributes = self.execution.info.attributes
+        for call in self.execution.steps.values():
+            self.bounds.add(call)
         if history[-1].seq == 1:
             return
         if commands:
@@ -233,6 +237,7 @@ class OwnedRun:
                 call = execution.steps.get(command.correlation_id)
                 if call is not None:
                     self.ready.append(call)
+                    self.bounds.add(call)
             elif kind == log.STEP_CANCELLED:
                 self.to_write().cancelled_steps.append(command.correlation_id)
             elif kind == log.HOOK_CREATED:
@@ -340,6 +345,13 @@ class OwnedRun:
                 self.execution.steps[attempt.step_id].has_row = True
             self.to_write().steps.append(row)
         self.pending.extend(verdict.events)
+
+    def drop_call(self, call: StepCall, events: Sequence[LogEvent]) -> None:
+        """A call that has no row ends so, whatever comes of an attempt in flight."""
+        self.pending.extend(events)
+        self.running.pop(call.id, None)
+        if call in self.ready:
+            self.ready.remove(call)
 
     def lose_attempt(self, call: StepCall, now_us: int, reason: str) -> None:
         """Record that an attempt ended with its process (`crash`), or that its end was
@@ -484,6 +496,8 @@ class OwnedRun:
         timer = self.execution.next_timer()
         dues = [] if timer is None else [timer.due_us]
         dues += [call.retry_us for call in self.retrying()]
+        if self.bounds:
+            dues += [due for due, _, _ in self.bounds.dues(self.execution.steps)]
         return min(dues, default=None)
 
     def retrying(self) -> list[StepCall]:

@@ -103,9 +103,11 @@ class Pulse:
     def written(self, data: bytes) -> bool:
         """A row holds these details now. False if there are newer ones."""
         self.written_at = time.monotonic()
+        # In this order: more may be coming in meanwhile.
+        self.is_unwritten = False
         is_last = self.details is data
-        if is_last:
-            self.is_unwritten = False
+        if not is_last:
+            self.is_unwritten = True
         if self.stored is not None:
             self.stored.set()
         return is_last

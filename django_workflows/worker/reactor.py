@@ -37,6 +37,7 @@ from django_workflows.worker.attempt import (
     kind_of,
     report_end,
 )
+from django_workflows.worker.bounds import time_out_calls
 from django_workflows.worker.clock import Clock
 from django_workflows.worker.commits import Committer
 from django_workflows.worker.growth import warn_of_growth
@@ -385,6 +386,10 @@ class Reactor:
         """Burst, store, dispatch: for all runs that something has happened to."""
         changed, self._changed = self._changed, {}
         runs = [run for run in changed.values() if run.id in self.owned]
+        for run in runs:
+            if run.bounds and not run.is_frozen:
+                self._time_out_calls(run, now_us)
+        runs = [run for run in runs if run.id in self.owned]
         alone = [run for run in runs if run.is_suspect and not run.is_frozen]
         runs = [run for run in runs if run not in alone]
         for run in alone:
@@ -404,6 +409,14 @@ class Reactor:
         }
         if writing:
             self._commit(list(writing.values()))
+
+    def _time_out_calls(self, run: OwnedRun, now_us: int) -> None:
+        ended, has_news = time_out_calls(self.database, run, now_us)
+        if has_news:
+            inboxes = history.read_inboxes(self.database, [run.id])
+            self._take_in(run, inboxes.get(run.id, []))
+        for step_id in ended:
+            self.executor.cancel(step_id)
 
     def _advance_alone(self, run: OwnedRun, now_us: int) -> None:
         """Advance a suspect in a round of its own, after a mark that says so.

@@ -24,14 +24,22 @@ def start_cluster(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[StartCluster]:
-    """Return a function that starts a cluster with so many worker processes."""
+    """Return a function that starts a cluster with so many worker processes.
+
+    One for queues of its own has a log and marks of its own.
+    """
     monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
     with ExitStack() as stack:
 
-        def start(processes: int = 2) -> ClusterProcess:
+        def start(processes: int = 2, *queues: str) -> ClusterProcess:
             url = url_of(connection.settings_dict)
-            command = ("workflows", _SETTINGS, "worker", "--processes", str(processes))
-            cluster = stack.enter_context(ClusterProcess(url, tmp_path, *command))
+            command = ["workflows", _SETTINGS, "worker", "--processes", str(processes)]
+            folder = tmp_path
+            for queue in queues:
+                command += ["--queue", queue]
+                folder = tmp_path / queue
+                folder.mkdir()
+            cluster = stack.enter_context(ClusterProcess(url, folder, *command))
             cluster.ready(processes)
             return cluster
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from django_workflows.worker.q2.settings import q_cluster
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS as APPS
 
 INSTALLED_APPS = [*APPS, "tests.faults.processes"]
 Q_CLUSTER = q_cluster(workers=2, timeout=60, retry=90)
-WORKFLOWS = {"LEASE": "2s", "GRACE": "2s", "BURST_TIMEOUT": "1s"}
+WORKFLOWS = {
+    "LEASE": "2s",
+    "GRACE": "2s",
+    "BURST_TIMEOUT": "1s",
+    "SLICE": os.environ.get("SLICE", "30s"),
+}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

@@ -14,6 +14,7 @@ from django_workflows import get_step_metadata, sleep, step, workflow
 from django_workflows.models import Step
 from tests.app.models import Ledger
 from tests.cluster.tasks import mark
+from tests.faults.processes import timed as timed
 
 
 def gate(key: str) -> Path:
