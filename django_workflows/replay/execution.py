@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any, NoReturn
 
 from django_workflows.conf import conf
@@ -808,12 +809,20 @@ class Execution:
         if self.blocked is None and not self.is_closing:
             self.blocked = error
 
-    def interrupt(self, stack: str) -> None:
-        """Called by the watchdog: the burst in progress does not come to an end."""
+    def interrupt(self, stack: str, frame: FrameType | None) -> None:
+        """Called by the watchdog: the burst in progress does not come to an end.
+
+        `frame` is what its thread is at.
+        """
+        file, line = "", 0
+        if frame is not None:
+            file, line = workflow_location(frame)
         self._taint(
             WorkflowGuardError(
                 "workflow code ran too long without awaiting anything (see "
-                f"WORKFLOWS['BURST_TIMEOUT']); move the work into a @step:\n{stack}"
+                f"WORKFLOWS['BURST_TIMEOUT']); move the work into a @step:\n{stack}",
+                file=file,
+                line=line,
             )
         )
 

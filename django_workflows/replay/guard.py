@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from django_workflows.replay.guard_profile import ProfileGuard
@@ -51,9 +52,9 @@ class Unguarded:
         """Nothing was paused."""
 
 
-def workflow_location() -> tuple[str, int]:
+def workflow_location(frame: FrameType | None = None) -> tuple[str, int]:
     """File and line of the user's code that is running: the nearest caller
     outside this package, the standard library and installed packages, or else
-    the nearest caller of all."""
-    frame = user_frame(sys._getframe(1))
+    the nearest caller of all. `frame` is where to begin, if not here."""
+    frame = user_frame(frame or sys._getframe(1))
     return frame.f_code.co_filename, frame.f_lineno

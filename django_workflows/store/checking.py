@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django_workflows.conf import conf
 from django_workflows.core import failures, serialization
 from django_workflows.errors import (
     NonDeterminismError,
@@ -20,11 +22,17 @@ from django_workflows.models import Run
 from django_workflows.replay import events as log
 from django_workflows.replay.definitions import Workflow, registry
 from django_workflows.replay.events import LogEvent
-from django_workflows.replay.execution import Execution, RunBlocked, SeedUnknownError
+from django_workflows.replay.execution import (
+    BurstTimeout,
+    Execution,
+    RunBlocked,
+    SeedUnknownError,
+)
 from django_workflows.replay.guard import watching
 from django_workflows.store.database import alias, connection
 from django_workflows.store.exports import History, read_history
 from django_workflows.store.history import read_logs, to_log_event
+from django_workflows.store.patience import Patience
 from django_workflows.store.replays import run_info
 
 BATCH = 100
@@ -112,13 +120,14 @@ def check_replay(*sources: Source, fail_fast: bool = False) -> ReplayReport:
     first that breaks. Raises ValueError and OSError for files that are no histories.
     """
     report = ReplayReport()
-    for history in read_histories(sources):
-        report.checked += 1
-        broken = check_history(history)
-        if broken is not None:
-            report.broken.append(broken)
-            if fail_fast:
-                break
+    with Patience(conf.BURST_TIMEOUT) as patience:
+        for history in read_histories(sources):
+            report.checked += 1
+            broken = check_history(history, patience)
+            if broken is not None:
+                report.broken.append(broken)
+                if fail_fast:
+                    break
     return report
 
 
@@ -187,8 +196,11 @@ def _in_file(path: Path) -> Iterator[History]:
 # -- one history ----------------------------------------------------------------------
 
 
-def check_history(history: History) -> Broken | None:
-    """Replay one history. Returns what would stop it, or None."""
+def check_history(history: History, patience: Patience | None = None) -> Broken | None:
+    """Replay one history. Returns what would stop it, or None.
+
+    Without `patience` code that loops for ever does so.
+    """
     run = history.run
     if isinstance(history, Unreadable):
         return _broken(history, history.error)
@@ -196,25 +208,29 @@ def check_history(history: History) -> Broken | None:
         workflow = registry.workflow(run.workflow, run.version)
     except WorkflowNotRegisteredError as error:
         return _broken(history, error)
-    broken = _replay(history, workflow)
+    broken = _replay(history, workflow, patience)
     if broken is not None and isinstance(broken.error, SeedUnknownError):
         # Here the run itself may be at hand.
         known = Run.objects.using(alias()).filter(pk=run.pk).first()
         if known is not None:
             run.seed = known.seed
-            broken = _replay(history, workflow)
+            broken = _replay(history, workflow, patience)
     return broken
 
 
-def _replay(history: History, workflow: Workflow[..., Any]) -> Broken | None:
+def _replay(
+    history: History, workflow: Workflow[..., Any], patience: Patience | None
+) -> Broken | None:
     execution = Execution(workflow, run_info(history.run))
     try:
-        with watching:
+        with patience.with_(execution) if patience else nullcontext(), watching:
             execution.replay(history.events)
         _begin(workflow, history.events)
         _compare_ends(execution, history.events[-1])
     except RunBlocked as blocked:
         return _broken(history, blocked.error, execution)
+    except BurstTimeout as error:
+        return _broken(history, execution.blocked or error, execution)
     except Exception as error:
         # Today's code cannot read the log, in whatever way.
         return _broken(history, error, execution)

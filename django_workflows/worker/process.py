@@ -356,7 +356,7 @@ class WorkerProcess:
             self._burst = (run, time.monotonic(), thread)
             frame = sys._current_frames().get(thread)
             stack = "".join(traceback.format_stack(frame)[-6:]) if frame else ""
-            run.execution.interrupt(stack)
+            run.execution.interrupt(stack, frame)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread), ctypes.py_object(BurstTimeout)
             )

@@ -319,6 +319,43 @@ def test_failed_runs_have_to_fail_in_the_same_way(
     assert "run_completed where the log holds run_failed" in str(broken)
 
 
+async def endless(number: int = 0) -> Any:
+    await note(f"order {number}")
+    while number == 1:
+        pass
+    await sleep("1d")
+
+
+async def stubborn(number: int = 0) -> Any:
+    await note(f"order {number}")
+    for _ in range(number):
+        try:
+            while True:
+                pass
+        except BaseException as error:  # swallows what interrupts it
+            ran.append(type(error).__name__)
+    await sleep("1d")
+
+
+@pytest.mark.parametrize("code", [endless, stubborn])
+def test_code_that_does_not_come_to_an_end(
+    workflows: WorkflowTester, deploy: Deploys, settings: Any, code: Any
+) -> None:
+    settings.WORKFLOWS = {"BURST_TIMEOUT": "200ms"}
+    deploy(shop(order))
+    runs = [start("shop.order", number) for number in (0, 1, 0)]
+    workflows.run_until_idle()
+    deploy(shop(code))
+    report = check_replay(runs)
+    (broken,) = report.broken
+    assert (report.checked, broken.run_id) == (3, runs[1].pk)
+    assert "BURST_TIMEOUT" in str(broken.error)
+    assert (broken.seq, broken.event) == (5, "step_completed checking.note")
+    first = code.__code__.co_firstlineno
+    assert broken.file == __file__
+    assert first < broken.line < first + 10
+
+
 # -- exported histories ---------------------------------------------------------------
 
 
