@@ -122,7 +122,7 @@ _CANDIDATES = """
         SELECT DISTINCT r.id, r.priority, r.created_at AS due
         FROM {unread} WHERE e.seq IS NULL AND r.owner = '' AND r.queue {queues}
         AND r.suspicion {suspicion} AND {known} AND {in_time}
-        AND r.queued_at IS NULL AND (
+        AND (r.queued_at IS NULL OR e.type = 'cancel_requested') AND (
             {status} IN ('pending', 'running') AND r.blocked_reason = ''
             AND e.type <> 'run_terminated'
             OR {status} = 'paused' AND e.type IN ('run_resumed', 'cancel_requested')
@@ -219,7 +219,7 @@ def _claim_postgresql(
             ) AS free LIMIT %s
         )
         UPDATE django_workflows_run r SET owner = %s, fence = r.fence + 1,
-            wake_at = NULL, is_alone = %s
+            wake_at = NULL, queued_at = NULL, is_alone = %s
         WHERE r.id = ANY(ARRAY(SELECT id FROM taken))
         RETURNING {_RUN_COLUMNS}, (
             SELECT e.payload FROM django_workflows_event e
@@ -264,7 +264,7 @@ def _claim(
             return []
         cursor.execute(
             "UPDATE django_workflows_run SET owner = %s, fence = fence + 1, "
-            f"wake_at = NULL, is_alone = %s WHERE id IN ({_marks(free)})",
+            f"wake_at = NULL, queued_at = NULL, is_alone = %s WHERE id IN ({_marks(free)})",
             [worker_id, suspects, *free],
         )
         cursor.execute(

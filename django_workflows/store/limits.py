@@ -21,6 +21,7 @@ from django_workflows.store.database import (
     now_sql,
     to_us,
 )
+from django_workflows.store.notify import DUE, notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,22 @@ class Gate:
                 (moment(self._database, paced_us), self._key),
             )
         return allowed
+
+
+def tell_waiting(database: BaseDatabaseWrapper, run_id: str) -> None:
+    """Wake whoever may wait for the places of a run, and of its steps, that are ended
+    in the current transaction."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT queue FROM django_workflows_run "
+            "WHERE id = %s AND NOT (limit_key = '') "
+            "UNION SELECT queue FROM django_workflows_step "
+            "WHERE run_id = %s AND NOT (limit_key = '')",
+            (run_id, run_id),
+        )
+        queues = [row[0] for row in cursor.fetchall()]
+    if queues:
+        notify(database, DUE, queues)
 
 
 def quoted(database: BaseDatabaseWrapper, name: str) -> str:

@@ -22,6 +22,7 @@ from django_workflows.store.database import (
     transaction,
 )
 from django_workflows.store.inbox import OWNED, unless_paused
+from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DONE, DUE, publish
 from django_workflows.store.round_children import (
     cancel_children,
@@ -194,6 +195,8 @@ def _cancel_steps(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> No
             "WHERE id = %s AND status IN ('pending', 'running')",
             [(step_id,) for step_id in step_ids],
         )
+    for run_id in {run.run_id for run in runs if run.cancelled_steps}:
+        tell_waiting(database, run_id)
 
 
 def end_attempt(database: BaseDatabaseWrapper, cursor: Any, row: StepRow) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 
 from django_workflows import (
+    continue_as_new,
     create_hook,
     resume_hook,
     sleep,
@@ -409,3 +410,68 @@ def test_a_run_without_limits_is_not_queued(workflows: WorkflowTester) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM django_workflows_limit")
         assert cursor.fetchone()[0] == 0
+
+
+# -- beside everything else that is done to runs --------------------------------------
+
+
+def test_the_deadline_holds_in_the_line_too(workflows: WorkflowTester) -> None:
+    first, second = start(ends, 0), start(ends.options(timeout="10m"), 1)
+    third = start(ends, 2)
+    workflows.advance("11m")
+    second.refresh_from_db()
+    assert second.status == Run.Status.TIMED_OUT
+    workflows.advance("1h")
+    for run in (first, third):
+        run.refresh_from_db()
+    assert first.status == Run.Status.TIMED_OUT
+    assert began == [0]
+
+
+@workflow(max_concurrency=1)
+async def once_more(number: int) -> None:
+    await mark(number)
+    if began == [0]:
+        raise ValueError("the first of all")
+    await create_hook(token=f"hook {number}")
+
+
+def test_a_run_that_is_retried_joins_the_line(workflows: WorkflowTester) -> None:
+    first = start(once_more, 0)
+    workflows.run_until_idle()
+    second = start(once_more, 1)
+    workflows.run_until_idle()
+    first.retry()
+    workflows.run_until_idle()
+    assert not first.hooks.exists()
+    second.terminate()
+    workflows.run_until_idle()
+    assert first.hooks.exists()
+
+
+def test_a_retried_run_in_the_line_can_be_cancelled(workflows: WorkflowTester) -> None:
+    first = start(once_more, 0)
+    workflows.run_until_idle()
+    start(once_more, 1)
+    workflows.run_until_idle()
+    first.retry()
+    workflows.run_until_idle()
+    first.cancel()
+    workflows.run_until_idle()
+    first.refresh_from_db()
+    assert first.status == Run.Status.CANCELLED
+
+
+@workflow(max_concurrency=1)
+async def continues(number: int) -> int:
+    await mark(number)
+    if number < 3:
+        continue_as_new(number + 1)
+    return number
+
+
+def test_a_chain_keeps_its_place(workflows: WorkflowTester) -> None:
+    first, other = start(continues, 0), start(continues, 3)
+    workflows.run_until_idle()
+    assert (first.result(), other.result()) == (3, 3)
+    assert began == [0, 1, 2, 3, 3]

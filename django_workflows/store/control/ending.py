@@ -15,6 +15,7 @@ from django_workflows.replay.events import (
 from django_workflows.store.closing import tell_family
 from django_workflows.store.control.rows import LOCK, append_event, time_after
 from django_workflows.store.database import moment
+from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DONE, notify
 
 #: Read or not, these are in the log of a run that has ended.
@@ -59,6 +60,7 @@ def end_run(
             ),
         )
     _cancel_steps(database, run_id, time_us)
+    tell_waiting(database, run_id)
     append_event(database, run_id, last_seq, kind, time_us, detail)
     tell_family(database, [run_id])
     notify(database, DONE, [run_id])
