@@ -264,7 +264,8 @@ def _claim(
             return []
         cursor.execute(
             "UPDATE django_workflows_run SET owner = %s, fence = fence + 1, "
-            f"wake_at = NULL, queued_at = NULL, is_alone = %s WHERE id IN ({_marks(free)})",
+            "wake_at = NULL, queued_at = NULL, is_alone = %s "
+            f"WHERE id IN ({_marks(free)})",
             [worker_id, suspects, *free],
         )
         cursor.execute(
