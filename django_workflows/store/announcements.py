@@ -69,6 +69,8 @@ def news_of_round(workflow: str, write: RunWrite) -> list[News]:
             if event.type == log.RUN_STARTED:
                 status = "running"
             news.append(News(signal, write.run_id, workflow, status))
+    if write.successor is not None and signals.run_created.receivers:
+        news.append(News(signals.run_created, write.successor.id, status="pending"))
     return news
 
 

@@ -115,7 +115,9 @@ def forward_requests(database: BaseDatabaseWrapper) -> int:
     for run_id in late:
         with transaction(database):
             current = current_run_id(run_id, database)
-            if move_inbox(database, run_id, current, FORWARDED):
+            # Its successors may have been deleted: then nobody is left to be told.
+            kinds = FORWARDED if current != run_id else ()
+            if move_inbox(database, run_id, current, kinds):
                 with database.cursor() as cursor:
                     cursor.execute(
                         "SELECT queue FROM django_workflows_run WHERE id = %s",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from django_workflows import (
+    continue_as_new,
     create_hook,
     get_step_metadata,
     get_workflow_metadata,
@@ -91,3 +92,61 @@ def test_attributes_are_stored_with_the_end_of_the_run(
 async def at_the_end() -> None:
     set_attributes(outcome="sold out")
     raise LookupError
+
+
+@step(max_retries=0)
+def fail_once() -> str:
+    failures.append(1)
+    if len(failures) == 1:
+        raise LookupError
+    return "now"
+
+
+failures: list[int] = []
+
+
+@workflow
+async def retried() -> dict[str, Any]:
+    set_attributes(stage="before", kept=1)
+    try:
+        await fail_once()
+    except LookupError:
+        set_attributes(stage="failed", seen="never again")
+        raise
+    return get_workflow_metadata().attributes
+
+
+def test_attributes_set_in_what_is_void_by_now_are_gone(
+    workflows: WorkflowTester,
+) -> None:
+    failures.clear()
+    run = workflows.start(retried)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.attributes == {"stage": "failed", "kept": 1, "seen": "never again"}
+    run.retry()
+    workflows.run_until_idle()
+    assert run.result() == {"stage": "before", "kept": 1}
+    run.refresh_from_db()
+    assert run.attributes == {"stage": "before", "kept": 1}
+    workflows.assert_replays(run)
+
+
+@workflow
+async def goes_on(left: int) -> dict[str, Any]:
+    set_attributes(**{f"round{left}": True}, a=None, left=left)
+    if left:
+        continue_as_new(left - 1)
+    return get_workflow_metadata().attributes
+
+
+def test_successors_have_the_attributes_of_the_runs_before(
+    workflows: WorkflowTester,
+) -> None:
+    run = workflows.start(goes_on.options(attributes={"a": 1, "b": 2}), 2)
+    workflows.run_until_idle()
+    last = {"b": 2, "round2": True, "round1": True, "round0": True, "left": 0}
+    assert run.result() == last
+    for found in Run.objects.all():
+        workflows.assert_replays(found)
+    assert Run.objects.get(attributes__left=0).attributes == last

@@ -11,7 +11,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_workflows import create_hook, resume_hook, sleep, start, step, workflow
+from django_workflows import (
+    continue_as_new,
+    create_hook,
+    resume_hook,
+    sleep,
+    start,
+    step,
+    workflow,
+)
 from django_workflows.errors import WorkflowRunNotFoundError
 from django_workflows.models import Event, Hook, Run, Step
 from django_workflows.store import retention, sweep
@@ -201,17 +209,23 @@ def test_link_to_a_deleted_parent_is_no_dangling_one(
         assert child.result() == 1
 
 
-def chain(workflows: WorkflowTester, *definitions: Any) -> list[Run]:
-    """Runs each of which continues the one before it; the last may be open."""
-    runs: list[Run] = []
-    for definition in definitions:
-        run = start(definition)
-        workflows.run_until_idle()
-        last = runs[-1].pk if runs else None
-        Run.objects.filter(pk=run.pk).update(continued_from=last)
-        runs.append(run)
-    for run in runs[:-1]:
-        Run.objects.filter(pk=run.pk).update(status=Run.Status.CONTINUED_AS_NEW)
+@workflow(name="retention.link")
+async def link(left: int, *, stays: bool) -> int:
+    if left:
+        continue_as_new(left - 1, stays=stays)
+    if stays:
+        await sleep("365d")
+    return left
+
+
+def chain(workflows: WorkflowTester, length: int, *, stays: bool) -> list[Run]:
+    """Runs each of which continues the one before it; the last may stay open."""
+    first = start(link, length - 1, stays=stays)
+    workflows.run_until_idle()
+    runs = [first]
+    while following := Run.objects.filter(continued_from=runs[-1]).first():
+        runs.append(following)
+    assert len(runs) == length
     return runs
 
 
@@ -222,24 +236,27 @@ def links() -> dict[str, str | None]:
 def test_first_run_of_an_open_chain_leads_to_its_last(
     workflows: WorkflowTester,
 ) -> None:
-    runs = chain(workflows, *[kept_for_ever] * 5, asleep)
+    runs = chain(workflows, 6, stays=True)
     workflows.advance("60d")
     assert prune(older_than="1d") == 3
     first, before, last = runs[0].pk, runs[4].pk, runs[5].pk
     # The last but one is what an open run refers to, whose row is its worker's.
     assert links() == {first: None, before: first, last: before}
-    workflows.advance("330d")
-    assert prune(older_than="1d", workflow=kept_for_ever) == 1
+    assert prune(older_than="1d") == 0
+    workflows.advance("306d")
+    assert runs[0].result() == 0
+    assert prune(older_than="10d") == 1
     assert links() == {first: None, last: first}
-    assert prune() == 1
-    assert prune(older_than="1d") == 1
+    assert runs[0].result() == 0
+    workflows.advance("10d")
+    assert prune(older_than="10d") == 2
     assert left() == set()
 
 
 def test_whole_chain_goes_at_once_when_all_of_it_is_over(
     workflows: WorkflowTester,
 ) -> None:
-    chain(workflows, *[kept_for_ever] * 5)
+    chain(workflows, 5, stays=False)
     workflows.advance("60d")
     assert prune(older_than="1d", batch=2) == 5
 
@@ -247,11 +264,14 @@ def test_whole_chain_goes_at_once_when_all_of_it_is_over(
 def test_continued_run_stays_while_something_is_on_its_way_to_the_next(
     workflows: WorkflowTester,
 ) -> None:
-    runs = chain(workflows, *[kept_for_ever] * 3)
+    runs = chain(workflows, 3, stays=False)
     insert_inbox(connection, runs[1].pk, "cancel_requested")
     workflows.advance("60d")
     assert prune(older_than="1d") == 1
     assert left() == {runs[0].pk, runs[1].pk}
+    # Nobody is left to be told.
+    sweep.sweep(sweep.DeadWatch())
+    assert prune(older_than="1d") == 2
 
 
 def test_run_that_a_row_of_the_project_protects_stays(

@@ -9,6 +9,7 @@ import pytest
 from django_workflows import (
     WorkflowRunCancelledError,
     WorkflowRunFailedError,
+    continue_as_new,
     saga,
     sleep,
     step,
@@ -89,4 +90,34 @@ def test_cancelled_saga_is_undone(workflows: WorkflowTester) -> None:
         run.result()
     assert entries() == ["+ flight", "+ hotel", "- hotel", "- flight"]
     assert Run.objects.get().status == "cancelled"
+    workflows.assert_replays(run)
+
+
+@workflow
+async def leg(left: int) -> int:
+    async with saga() as s:
+        s.compensate(unbook, f"leg {left}")
+        await book(f"leg {left}")
+        if left:
+            continue_as_new(left - 1)
+    return left
+
+
+def test_going_on_as_a_new_run_is_no_failure(workflows: WorkflowTester) -> None:
+    run = workflows.start(leg, 1)
+    workflows.run_until_idle()
+    assert run.result() == 0
+    assert entries() == ["+ leg 1", "+ leg 0"]
+
+
+def test_retried_saga_is_as_if_it_had_not_failed(workflows: WorkflowTester) -> None:
+    """What the compensations did is not undone: they take effect again at the end."""
+    run = workflows.start(trip, "refuses")
+    workflows.advance("1h")
+    assert entries()[3:] == ["- insurance", "- car", "- hotel", "- flight"]
+    run.retry()
+    workflows.advance("1h")
+    with pytest.raises(WorkflowRunFailedError):
+        run.result()
+    assert entries()[7:] == ["- insurance", "- car", "- hotel", "- flight"]
     workflows.assert_replays(run)

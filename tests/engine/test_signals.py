@@ -9,7 +9,15 @@ import pytest
 from django.db import transaction
 from django.dispatch import Signal
 
-from django_workflows import signals, sleep, start, start_many, step, workflow
+from django_workflows import (
+    continue_as_new,
+    signals,
+    sleep,
+    start,
+    start_many,
+    step,
+    workflow,
+)
 from django_workflows.models import Run
 from django_workflows.store import announcements
 from django_workflows.testing import WorkflowTester
@@ -156,6 +164,36 @@ def test_what_people_do_is_told(workflows: WorkflowTester, listener: Listener) -
     assert (told["run_id"], told["status"]) == (paused.pk, "running")
     assert len(listener.of("run_created")) == 3
     assert all(told["workflow"] == counting.name for _, told in listener.told)
+
+
+@workflow
+async def lives_on(left: int) -> int:
+    if left:
+        continue_as_new(left - 1)
+    return left
+
+
+def test_each_run_of_a_chain_is_told(
+    workflows: WorkflowTester, listener: Listener
+) -> None:
+    run = workflows.start(lives_on, 2)
+    workflows.run_until_idle()
+    assert run.result() == 0
+    ends = [told["status"] for told in listener.of("run_finished")]
+    assert ends == ["continued_as_new", "continued_as_new", "completed"]
+    created = [told["run_id"] for told in listener.of("run_created")]
+    assert set(created) == set(Run.objects.values_list("pk", flat=True))
+    assert len(created) == 3
+
+
+def test_retry_is_told(workflows: WorkflowTester, listener: Listener) -> None:
+    run = workflows.start(failing)
+    workflows.advance("1m")
+    run.retry()
+    workflows.advance("1m")
+    (told,) = listener.of("run_retried")
+    assert (told["run_id"], told["attempt"], told["status"]) == (run.pk, 2, "running")
+    assert [each["status"] for each in listener.of("run_finished")] == ["failed"] * 2
 
 
 def test_an_existing_run_is_not_told_as_created(
