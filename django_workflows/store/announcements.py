@@ -69,8 +69,9 @@ def news_of_round(workflow: str, write: RunWrite) -> list[News]:
             if event.type == log.RUN_STARTED:
                 status = "running"
             news.append(News(signal, write.run_id, workflow, status))
-    if write.successor is not None and signals.run_created.receivers:
-        news.append(News(signals.run_created, write.successor.id, status="pending"))
+        elif event.type == log.CHILD_CREATED and "held_by" not in event.detail:
+            child_id, name = event.detail["run_id"], event.detail["name"]
+            news.append(News(signals.run_created, child_id, name, "pending"))
     return news
 
 

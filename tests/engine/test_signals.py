@@ -14,6 +14,7 @@ from django_workflows import (
     signals,
     sleep,
     start,
+    start_child,
     start_many,
     step,
     workflow,
@@ -184,6 +185,25 @@ def test_each_run_of_a_chain_is_told(
     created = [told["run_id"] for told in listener.of("run_created")]
     assert set(created) == set(Run.objects.values_list("pk", flat=True))
     assert len(created) == 3
+
+
+@workflow
+async def parent() -> int:
+    children = [start_child(counting.options(key="only one"), n) for n in range(2)]
+    return sum([await child for child in children])
+
+
+def test_children_are_told(workflows: WorkflowTester, listener: Listener) -> None:
+    run = workflows.start(parent)
+    workflows.advance("1h")
+    assert run.result() == 0
+    child = Run.objects.get(parent=run)
+    created = [
+        (told["run_id"], told["workflow"]) for told in listener.of("run_created")
+    ]
+    assert created == [(run.pk, parent.name), (child.pk, counting.name)]
+    ended = [told["run_id"] for told in listener.of("run_finished")]
+    assert ended == [child.pk, run.pk]
 
 
 def test_retry_is_told(workflows: WorkflowTester, listener: Listener) -> None:
