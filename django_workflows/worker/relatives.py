@@ -42,6 +42,8 @@ def end_on_request(run: OwnedRun, now_us: int) -> bool:
 def _cancel(run: OwnedRun, request: LogEvent, now_us: int) -> None:
     run.pending.remove(request)
     detail = {"reason": request.detail.get("reason", "")}
+    # To replay it never came: there is no code that it could have been delivered to.
+    request.detail = {**request.detail, "late": True}
     for event in (request, LogEvent(log.RUN_CANCELLED, detail=detail)):
         event.time = run.last_us = max(now_us, run.last_us)
         run.append(event)
