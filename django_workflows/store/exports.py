@@ -75,7 +75,8 @@ def export_history(run: Run, *, with_seed: bool = False) -> dict[str, Any]:
 def _seed(seed: bytes, in_clear: bool) -> dict[str, str] | None:
     if in_clear:
         return {"clear": _text64(seed)}
-    sealed = seal(seed)
+    # As text: the first byte of a seed may be the one that marks what is sealed.
+    sealed = seal(seed.hex().encode())
     return {"sealed": _text64(sealed)} if is_sealed(sealed) else None
 
 
@@ -134,8 +135,10 @@ def _read_run(values: Mapping[str, Any], seed: Mapping[str, str] | None) -> Run:
             setattr(run, name, datetime.fromisoformat(values[name]))
     if seed is None:
         run.seed = b""
+    elif "clear" in seed:
+        run.seed = _bytes64(seed["clear"])
     else:
-        run.seed = _bytes64(seed["clear"]) if "clear" in seed else _unsealed(seed)
+        run.seed = bytes.fromhex(_unsealed(seed).decode())
     return run
 
 

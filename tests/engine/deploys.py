@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_workflows.replay.definitions import Workflow
-from django_workflows.replay.registry import registry
+from django_workflows.replay.registry import Registry, registry
 from django_workflows.testing import WorkflowTester
 
 Code = Callable[..., Any]
@@ -23,9 +23,9 @@ class Deploys:
     def __call__(self, *definitions: Callable[[], Workflow[..., Any]]) -> list[Any]:
         """From now on these are all the workflows that there are, for a new worker.
 
-        Each is a function that makes one, as an import of its module would.
+        Each is a function that makes one, as an import of its module would. Steps stay.
         """
-        registry.__init__()  # type: ignore[misc]
+        vars(registry).update(vars(Registry()) | {"_steps": registry._steps})
         made = [define() for define in definitions]
         self._workflows.crash()
         return made

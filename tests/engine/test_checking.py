@@ -17,17 +17,23 @@ from django_workflows import (
     NonDeterminismError,
     UnknownCodeError,
     WorkflowNotRegisteredError,
+    continue_as_new,
     create_hook,
     now,
+    patched,
     random,
+    resume_hook,
+    saga,
+    set_attributes,
     sleep,
     start,
+    start_child,
     step,
     uuid4,
     workflow,
 )
 from django_workflows.models import Event, Run
-from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.definitions import Workflow, registry
 from django_workflows.testing import (
     ReplayReport,
     WorkflowTester,
@@ -184,6 +190,74 @@ def test_more_open_runs_than_are_read_at_a_time(
     queries = count_queries(lambda: check_replay(Run.objects.open()))
     assert check_replay(Run.objects.open()).checked == 8
     assert len(queries) == 4 + 3  # pages of runs, and their logs
+
+
+def test_histories_of_all_kinds(workflows: WorkflowTester, deploy: Deploys) -> None:
+    """Retried, continued, with children, attributes and undone steps, and paused."""
+
+    async def retried() -> Any:
+        await note("before")
+        await fail.options(max_retries=0)("not now")
+        return await note("after")
+
+    async def continued(left: int) -> Any:
+        hook = create_hook(token="kept")
+        await hook
+        if left:
+            continue_as_new(left - 1)
+
+    async def parent() -> Any:
+        keyed = get_workflow("order").options(key="k")
+        children = [start_child(keyed, 1), start_child("order", 2)]
+        set_attributes(children=2)
+        if not patched("more"):
+            return None
+        return [await each for each in children]
+
+    async def undoing() -> Any:
+        async with saga() as undo:
+            undo.compensate(note, "undone")
+            await fail.options(max_retries=0)("no")
+
+    async def limited() -> Any:
+        return await note.options(max_concurrency=1)("limited")
+
+    def get_workflow(name: str) -> Any:
+        return registry.workflow(name)
+
+    deploy(
+        shop(order, "order"),
+        *(shop(code, code.__name__) for code in (retried, continued, parent, undoing)),
+        shop(limited, "limited"),
+    )
+    runs = {name: start(name) for name in ("retried", "parent", "undoing", "limited")}
+    runs["continued"] = start("continued", 2)
+    runs["paused"] = start("order", 9)
+    workflows.run_until_idle()
+    runs["paused"].pause()
+    resume_hook("kept", 1)
+    workflows.mock_step(fail, return_value="now")
+    workflows.run_until_idle()
+    runs["retried"].retry()
+    resume_hook("kept", 2)
+    workflows.run_until_idle()
+    for _ in range(2):
+        everything = list(Run.objects.order_by("pk"))
+        documents = [exported(run) for run in everything]
+        for source in (Run.objects.all(), documents):
+            report = check_replay(source)
+            report.raise_for_broken()
+            assert report.checked == len(everything) == 10
+        workflows.advance("2d")
+    states = {name: Run.objects.get(pk=run.pk).status for name, run in runs.items()}
+    assert states == {
+        "retried": "completed",
+        "parent": "completed",
+        "undoing": "failed",
+        "limited": "completed",
+        "continued": "continued_as_new",
+        "paused": "paused",
+    }
 
 
 # -- what breaks, and where -----------------------------------------------------------
@@ -423,6 +497,20 @@ def test_seed_stays_out_and_is_found_in_the_database(
     assert "uuid4()" in str(broken.error)
     assert "--with-seed" in str(broken.error)
     assert broken.line == line_of(draws, "uuid4()")
+
+
+@pytest.mark.parametrize("first", [b"\0", b"\1", b"{"])
+def test_seed_that_looks_sealed_stays_out(
+    workflows: WorkflowTester, deploy: Deploys, first: bytes
+) -> None:
+    deploy(shop(draws))
+    run = start("shop.order")
+    Run.objects.update(seed=first + bytes(31))
+    workflows.run_until_idle()
+    assert exported(run)["seed"] is None
+    document = exported(run, with_seed=True)
+    Run.objects.all().delete()
+    check_replay(document).raise_for_broken()
 
 
 def test_seed_in_clear_if_asked_for(workflows: WorkflowTester, deploy: Deploys) -> None:

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from django_workflows import (
+    FatalError,
     NonDeterminismError,
+    continue_as_new,
     create_hook,
     deprecate_patch,
     patched,
     resume_hook,
     sleep,
     start,
+    start_child,
     step,
     workflow,
 )
@@ -262,3 +265,116 @@ def test_payload_delivered_to_old_code_has_passed_the_point(
     resume_hook("door", 2)
     workflows.run_until_idle()
     assert run.result() == [1, False, 2]
+
+
+# -- beside other features ------------------------------------------------------------
+
+
+def test_retry_of_a_failed_step_keeps_to_what_was_passed(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    workflows.mock_step(ship, side_effect=FatalError("no ship"))
+    run = begin(workflows)
+    workflows.advance("1d")
+    run.refresh_from_db()
+    assert run.status == "failed"
+    deploy(new)
+    workflows.mock_step(ship, return_value="shipped")
+    run.retry()
+    workflows.run_until_idle()
+    assert run.result() == ["packed", "shipped"]
+    workflows.assert_replays(run)
+
+
+def test_retry_that_makes_the_point_void_goes_by_the_change(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    """The burst that failed is run again, by the new code, and may record."""
+
+    async def failing() -> Any:
+        await pack()
+        raise ValueError("a mistake")
+
+    async def failing_later() -> Any:
+        await pack()
+        assert patched("insurance")
+        raise ValueError("another mistake")
+
+    deploy(failing)
+    run = begin(workflows)
+    for code_of_today in (failing_later, new):
+        run.refresh_from_db()
+        assert run.status == "failed"
+        deploy(code_of_today)
+        run.retry()
+        workflows.run_until_idle()
+    assert end(workflows, run) == ["packed", "insured", "shipped"]
+    assert [e.type for e in run.history()].count("patch_recorded") == 2
+    workflows.assert_replays(run)
+
+
+def test_run_that_continues_as_new_is_asked_anew(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    async def endless_old() -> Any:
+        await sleep("1d")
+        continue_as_new()
+
+    async def endless_new() -> Any:
+        if not patched("ends"):
+            await sleep("1d")
+            continue_as_new()
+        return "ended"
+
+    deploy(endless_old)
+    run = begin(workflows)
+    deploy(endless_new)
+    assert end(workflows, run) == "ended"
+    for each in Run.objects.all():
+        workflows.assert_replays(each)
+    assert Run.objects.count() == 2
+
+
+@workflow
+async def child() -> bool:
+    await sleep("1h")
+    return patched("shared")
+
+
+def test_children_are_asked_for_themselves_and_flattened_calls_are_not(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    async def family_old() -> Any:
+        await sleep("1h")
+        return [await child(), await start_child(child)]
+
+    async def family_new() -> Any:
+        before = patched("shared")
+        await sleep("1h")
+        return [before, await child(), await start_child(child)]
+
+    deploy(family_old)
+    run = begin(workflows)
+    deploy(family_new)
+    assert end(workflows, run) == [False, False, True]
+    for each in Run.objects.all():
+        workflows.assert_replays(each)
+
+
+def test_asked_after_the_outcome_of_a_keyed_child(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    async def keyed_old() -> Any:
+        handle = start_child(child.options(key="one"))
+        return await handle
+
+    async def keyed_new() -> Any:
+        handle = start_child(child.options(key="one"))
+        asked = patched("beside")
+        return [asked, await handle, patched("after")]
+
+    deploy(keyed_old)
+    run = begin(workflows)
+    deploy(keyed_new)
+    assert end(workflows, run) == [False, True, True]
+    workflows.assert_replays(run)
