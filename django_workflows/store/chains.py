@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -54,6 +54,31 @@ def current_run_id(run_id: str, database: BaseDatabaseWrapper | None = None) -> 
         if found is None or found[1] == 0:
             return run_id
         run_id = found[0]
+
+
+def earlier_links(database: BaseDatabaseWrapper, run_ids: Sequence[str]) -> list[str]:
+    """The runs that these have continued, and those that they had continued."""
+    found: list[str] = []
+    ends = list(run_ids)
+    while ends:
+        following: list[str] = []
+        for part in batches(ends):
+            ids_in, values = among(database, part)
+            with database.cursor() as cursor:
+                cursor.execute(
+                    "WITH RECURSIVE link (id, before_id, place) AS ("
+                    "SELECT id, continued_from_id, 0 FROM django_workflows_run "
+                    f"WHERE id {ids_in} AND continued_from_id IS NOT NULL UNION ALL "
+                    "SELECT r.id, r.continued_from_id, link.place + 1 FROM link "
+                    "JOIN django_workflows_run r ON r.id = link.before_id "
+                    f"WHERE link.place < {_LINKS}) SELECT id, place FROM link",
+                    values,
+                )
+                rows = cursor.fetchall()
+            found += [run_id for run_id, place in rows if place]
+            following += [run_id for run_id, place in rows if place == _LINKS]
+        ends = following
+    return found
 
 
 def move_inbox(

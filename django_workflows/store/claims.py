@@ -64,6 +64,8 @@ class ClaimedRun:
     root_id: str | None
     #: The call of the parent that this run answers, if any.
     parent_call: str
+    #: It goes on with what another run has left.
+    is_successor: bool
     #: What a run that has not begun was started with, sealed.
     input: bytes | None
     #: Whether its inbox held anything at the time of the claim.
@@ -74,7 +76,7 @@ _RUN_COLUMNS = (
     "r.id, r.workflow, r.version, r.status, r.start_key, r.queue, r.priority, "
     "r.attributes, r.fence, r.last_seq, r.epoch, r.attempt, r.seed, r.started_at, "
     "r.deadline_at, r.blocked_times, r.suspicion, r.created_at, r.root_id, "
-    "r.parent_call"
+    "r.parent_call, r.continued_from_id IS NOT NULL"
 )
 
 
@@ -103,8 +105,9 @@ def _claimed(row: Sequence[Any]) -> ClaimedRun:
         created_us=to_us(row[17]),
         root_id=row[18],
         parent_call=row[19],
-        input=None if row[20] is None else bytes(row[20]),
-        has_unread=bool(row[21]),
+        is_successor=bool(row[20]),
+        input=None if row[21] is None else bytes(row[21]),
+        has_unread=bool(row[22]),
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay import events as log
+from django_workflows.store.chains import earlier_links
 from django_workflows.store.database import among, is_postgresql, now_sql
 from django_workflows.store.notify import DUE, notify, publish
 
@@ -26,11 +27,16 @@ _INSERT = (
 
 def tell_family(database: BaseDatabaseWrapper, run_ids: Sequence[str]) -> None:
     """Tell parents and children that these runs have closed, in the current
-    transaction. A run that has continued as new still goes on, for its parent."""
+    transaction. A run that has continued as new still goes on, for its parent; its
+    children are those of the last run of its chain."""
     queues: set[str] = set()
-    for statement in (ends_sql(database), policies_sql(database)):
-        for first in range(0, len(run_ids), _AT_ONCE):
-            part = run_ids[first : first + _AT_ONCE]
+    parents = [*run_ids, *earlier_links(database, run_ids)]
+    for statement, ids in (
+        (ends_sql(database), run_ids),
+        (policies_sql(database), parents),
+    ):
+        for first in range(0, len(ids), _AT_ONCE):
+            part = ids[first : first + _AT_ONCE]
             queues |= _insert(database, statement, part)
     if is_postgresql(database):
         _publish(database, queues)

@@ -25,8 +25,13 @@ _AT_ONCE = 500
 
 
 def is_usual(run: RunWrite) -> bool:
-    """Whether its children can be started by nothing but inserting them."""
-    return run.family is None or not any(map(_needs_a_look, run.family.started))
+    """Whether its children can be started by nothing but inserting them, and its end
+    be told to nobody but its own relatives."""
+    family = run.family
+    return family is None or not (
+        (family.has_ended and family.is_successor)
+        or any(map(_needs_a_look, family.started))
+    )
 
 
 def _needs_a_look(child: NewChild) -> bool:

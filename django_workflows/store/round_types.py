@@ -64,6 +64,8 @@ class Family:
     root_id: str
     #: When the run has to have ended, and its children with it.
     deadline_us: int | None
+    #: Runs before it may have left children.
+    is_successor: bool
     started: list[NewChild] = field(default_factory=list)
     cancelled: list[LogEvent] = field(default_factory=list)
     #: The run has ended, and a parent or children have to know.

@@ -252,9 +252,9 @@ class OwnedRun:
                 if is_claim(command):
                     self.claims.append(command)
             elif kind in _STATUS:
-                self.end(kind, command.time)
                 if kind == log.RUN_CONTINUED:
                     self.to_write().successor = succeed(self.execution, command)
+                self.end(kind, command.time)
 
     def _number_late_results(self) -> None:
         """Results that came together with the run's end, for a retry to go on from."""

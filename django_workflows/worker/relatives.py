@@ -23,14 +23,24 @@ def note_command(run: OwnedRun, command: LogEvent) -> None:
 
 
 def note_end(run: OwnedRun) -> None:
-    """The run ends: say so to whoever has to know."""
-    if run.claimed.parent_call or run.execution.children.have_policy:
+    """The run ends: say so to whoever has to know. One that continues as new goes on,
+    for its parent and for its children."""
+    if run.to_write().successor is not None:
+        return
+    if (
+        run.claimed.parent_call
+        or run.claimed.is_successor
+        or run.execution.children.have_policy
+    ):
         _family(run).has_ended = True
 
 
 def end_on_request(run: OwnedRun, now_us: int) -> bool:
-    """A run that has not begun and is to be cancelled ends without any of its code."""
-    if not run.execution.started_us:
+    """A run that has not begun and is to be cancelled ends without any of its code.
+
+    One that continues another is part of what has begun.
+    """
+    if not run.execution.started_us and not run.claimed.is_successor:
         for event in run.pending:
             if event.type == log.CANCEL_REQUESTED:
                 _cancel(run, event, now_us)
@@ -54,5 +64,9 @@ def _family(run: OwnedRun) -> Family:
     write = run.to_write()
     if write.family is None:
         claimed = run.claimed
-        write.family = Family(claimed.root_id or run.id, claimed.deadline_us)
+        write.family = Family(
+            claimed.root_id or run.id,
+            claimed.deadline_us,
+            is_successor=claimed.is_successor,
+        )
     return write.family
