@@ -252,7 +252,8 @@ def _claim(
             f"LIMIT {limit}",
             values,
         )
-        ids = [row[0] for row in cursor.fetchall()]
+        # One that is due by itself, and has something unread, is in there twice.
+        ids = [*dict.fromkeys(row[0] for row in cursor.fetchall())]
     if not ids:
         return []
     skip = " FOR UPDATE SKIP LOCKED" if database.vendor == "mysql" else ""

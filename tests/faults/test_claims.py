@@ -118,3 +118,21 @@ def test_stray_events_of_closed_runs_are_swept() -> None:
         still_open.pk
     ]
     checks.check_log(run)
+
+
+def test_a_run_that_is_due_for_two_reasons_is_claimed_once() -> None:
+    """Its time has come, and there is something in its inbox."""
+    with World() as world:
+        run = start(workflows.alarm, "a")
+        world.idle()
+        world.pass_time(10)
+        run.wake()
+        database = private_connection()
+        try:
+            claimed = claims.claim_runs(
+                database, "worker", ["default"], registry.workflow_keys(), 10
+            )
+        finally:
+            database.close()
+        assert [claim.id for claim in claimed] == [run.pk]
+        assert claimed[0].has_unread

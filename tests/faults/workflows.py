@@ -311,3 +311,20 @@ async def restless(account: str) -> None:
     """Goes on in new runs for ever, until it is cancelled."""
     await plain(account, 1)
     continue_as_new(account)
+
+
+@workflow(name="faults.alarm")
+async def alarm(account: str) -> list[int]:
+    """A sleep with a step on either side."""
+    first = await plain(account, 1)
+    await sleep("10s")
+    return [first, await plain(account, 2)]
+
+
+@workflow(name="faults.tidy")
+async def tidy(account: str) -> None:
+    """Sleeps, and tidies up in any case."""
+    try:
+        await sleep("1h")
+    finally:
+        await plain(account, 1)

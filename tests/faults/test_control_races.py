@@ -1,0 +1,257 @@
+"""People steer a run in the very moment in which workers advance it, round by round.
+
+Whatever comes first: there is one defined outcome, the callers hear of it, and the log
+is valid. ``FAULTS=all`` plays thousands of rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.db import connections
+
+from django_workflows import start
+from django_workflows.errors import InvalidRunStateError
+from django_workflows.models import Run
+from django_workflows.replay import events as log
+from django_workflows.store import sweep
+from django_workflows.store.database import connection
+from tests.faults import checks, workflows
+from tests.faults.driver import World, state
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 2000 if os.environ.get("FAULTS") == "all" else 30
+#: Seconds by which the contestants begin one after the other, at most.
+HEAD_START = 0.012
+
+
+class Contest:
+    """One round: some act on a run, while two workers advance it."""
+
+    def __init__(self, world: World, run: Run, seed: int) -> None:
+        self.world = world
+        self.run = run
+        self.heard: dict[str, bool] = {}
+        self._random = random.Random(seed)
+        self._errors: list[BaseException] = []
+
+    def play(self, **actions: Callable[[Run], None]) -> None:
+        """Let all act at about the same time; remember who was refused."""
+        acting = [
+            threading.Thread(target=self._act, args=(name, action, self._delay()))
+            for name, action in actions.items()
+        ]
+        over = threading.Event()
+        working = [
+            threading.Thread(target=self._work, args=(number, over, self._delay()))
+            for number in range(len(self.world.nodes))
+        ]
+        for thread in [*acting, *working]:
+            thread.start()
+        for thread in acting:
+            thread.join(60)
+        over.set()
+        for thread in [*acting, *working]:
+            thread.join(60)
+            assert not thread.is_alive(), state([self.run])
+        if self._errors:
+            raise self._errors[0]
+        self.world.idle()
+        self.run.refresh_from_db()
+
+    def _delay(self) -> float:
+        return self._random.uniform(0, HEAD_START)
+
+    def _act(self, name: str, action: Callable[[Run], None], delay: float) -> None:
+        try:
+            time.sleep(delay)
+            action(Run.objects.get(pk=self.run.pk))
+            self.heard[name] = True
+        except InvalidRunStateError:
+            self.heard[name] = False
+        except BaseException as error:
+            self._errors.append(error)
+        finally:
+            connections.close_all()
+
+    def _work(self, number: int, over: threading.Event, delay: float) -> None:
+        try:
+            time.sleep(delay)
+            while not over.is_set():
+                self.world.nodes[number].turn()
+        except BaseException as error:
+            self._errors.append(error)
+        finally:
+            connections.close_all()
+
+    # -- afterwards -------------------------------------------------------------------
+
+    def finish(self) -> str:
+        """Let the run come to its end, resumed if need be, and check its log."""
+        if self.run.status == "paused":
+            self.run.resume()
+        self.world.run(self.run)
+        sweep.delete_strays(connection())
+        checks.check_log(self.run)
+        checks.check_replays(self.run)
+        self._check_pauses()
+        return self.run.status
+
+    def _check_pauses(self) -> None:
+        """Nothing happened while the run stood still, but requests and its end."""
+        is_paused = False
+        for event in self.run.history():
+            if event.type == log.RUN_PAUSED:
+                is_paused = True
+            elif event.type == log.RUN_RESUMED:
+                is_paused = False
+            elif is_paused:
+                assert event.type in (log.RUN_TERMINATED, log.RUN_TIMED_OUT), state(
+                    [self.run]
+                )
+
+    def types(self) -> list[str]:
+        return [event.type for event in self.run.history()]
+
+
+def _seed(name: str, number: int) -> int:
+    return random.Random(f"{name} {number}").randrange(2**32)
+
+
+def test_cancel_against_complete() -> None:
+    """Who cancels in time has the run cancelled; else it completes, and the log holds
+    no request, for nobody obeyed it."""
+    outcomes: Counter[str] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            contest = Contest(
+                world, start(workflows.short, f"c{number}"), _seed("cancel", number)
+            )
+            contest.play(cancel=lambda run: run.cancel())
+            outcome = contest.finish()
+            outcomes[outcome] += 1
+            if outcome == "completed":
+                assert log.CANCEL_REQUESTED not in contest.types()
+                assert contest.run.result() == [1, 5, 2]
+            else:
+                assert outcome == "cancelled"
+                assert contest.heard == {"cancel": True}
+                assert contest.types().count(log.CANCEL_REQUESTED) <= 1
+    assert set(outcomes) == {"completed", "cancelled"}
+
+
+def test_terminate_against_complete() -> None:
+    """Who hears no refusal has ended it."""
+    outcomes: Counter[str] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            contest = Contest(
+                world, start(workflows.short, f"t{number}"), _seed("end", number)
+            )
+            contest.play(terminate=lambda run: run.terminate())
+            outcome = contest.finish()
+            outcomes[outcome] += 1
+            assert contest.heard == {"terminate": outcome == "terminated"}
+            assert outcome in ("completed", "terminated")
+    assert set(outcomes) == {"completed", "terminated"}
+
+
+def test_pause_against_timers() -> None:
+    """The timer fires before the pause, or after the resume; never in between."""
+    stood_still: Counter[bool] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            run = start(workflows.alarm, f"p{number}")
+            world.idle()
+            world.pass_time(10)
+            contest = Contest(world, run, _seed("pause", number))
+            contest.play(pause=lambda run: run.pause())
+            stood_still[contest.run.status == "paused"] += 1
+            assert contest.run.status in ("paused", "completed")
+            assert contest.finish() == "completed"
+            assert contest.run.result() == [1, 2]
+    assert set(stood_still) == {True, False}
+
+
+def test_pause_against_resume() -> None:
+    """In whatever order: the run stands still or goes on, and can be told to go on."""
+    stood_still: Counter[bool] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            run = start(workflows.alarm, f"r{number}")
+            world.idle()
+            if number % 2:
+                run.pause()
+                world.idle()
+            contest = Contest(world, run, _seed("resume", number))
+            contest.play(
+                pause=lambda run: run.pause(),
+                resume=lambda run: run.resume(),
+                again=lambda run: run.pause(),
+            )
+            stood_still[contest.run.status == "paused"] += 1
+            assert contest.run.status in ("paused", "running")
+            assert contest.finish() == "completed"
+    assert set(stood_still) == {True, False}
+
+
+def test_cancel_against_pause() -> None:
+    """Both are obeyed: the run is cancelled, at once or when its clean-up goes on."""
+    stood_still: Counter[bool] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            run = start(workflows.tidy, f"x{number}")
+            world.idle()
+            contest = Contest(world, run, _seed("both", number))
+            contest.play(pause=lambda run: run.pause(), cancel=lambda run: run.cancel())
+            stood_still[contest.run.status == "paused"] += 1
+            assert contest.heard["cancel"]
+            assert contest.finish() == "cancelled"
+            assert contest.types().count(log.CANCEL_REQUESTED) == 1
+            assert contest.types().count(log.STEP_COMPLETED) == 1
+
+
+def test_everybody_at_once() -> None:
+    """Deadlines come in as well. One end, and it is the last entry."""
+    outcomes: Counter[str] = Counter()
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            run = workflows.tidy.options(timeout="2h").start(f"e{number}")
+            world.idle()
+            contest = Contest(world, run, _seed("all", number))
+            actions: dict[str, Callable[[Run], None]] = {
+                "pause": lambda run: run.pause(),
+                "resume": lambda run: run.resume(),
+                "wake": lambda run: run.wake(),
+                "cancel": lambda run: run.cancel(),
+                "time": lambda run: world.pass_time(1.5 * 3600),
+            }
+            if number % 3 == 0:
+                actions["terminate"] = lambda run: run.terminate()
+            contest.play(**actions)
+            outcome = contest.finish()
+            outcomes[outcome] += 1
+            assert outcome in ("completed", "cancelled", "terminated", "timed_out")
+            if "terminate" in actions:
+                assert contest.heard["terminate"] == (outcome == "terminated")
+    assert len(outcomes) > 1
+
+
+def test_two_cancels_at_once_are_one() -> None:
+    """Whichever is obeyed first counts; the clean-up is not cut off."""
+    with World(nodes=2) as world:
+        for number in range(ROUNDS):
+            run = start(workflows.tidy, f"d{number}")
+            world.idle()
+            contest = Contest(world, run, _seed("twice", number))
+            contest.play(one=lambda run: run.cancel(), two=lambda run: run.cancel())
+            assert contest.heard == {"one": True, "two": True}
+            assert contest.finish() == "cancelled"
+            assert contest.types().count(log.STEP_COMPLETED) == 1
