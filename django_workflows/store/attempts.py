@@ -9,7 +9,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core.payloads import seal
-from django_workflows.replay.events import STEP_RETRYING, LogEvent
+from django_workflows.replay.events import STEP_CANCELLED, STEP_RETRYING, LogEvent
 from django_workflows.store.database import among, now_sql, transaction
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.notify import DUE, notify
@@ -106,6 +106,22 @@ def write_heartbeat(
             (seal(details), step_id, attempt),
         )
         return bool(cursor.rowcount == 1)
+
+
+def left_running(database: BaseDatabaseWrapper, step_ids: Sequence[str]) -> set[str]:
+    """Those of the steps that nobody cancelled: their run has come to its own end
+    without them, and they run on to no effect."""
+    steps_in, values = among(database, step_ids)
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.id FROM django_workflows_step s JOIN django_workflows_run r "
+            f"ON r.id = s.run_id WHERE s.id {steps_in} AND s.status = 'cancelled' "
+            "AND r.status IN ('completed', 'failed', 'continued_as_new') "
+            "AND NOT EXISTS (SELECT 1 FROM django_workflows_event e "
+            "WHERE e.run_id = s.run_id AND e.type = %s AND e.correlation_id = s.id)",
+            [*values, STEP_CANCELLED],
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def time_out(

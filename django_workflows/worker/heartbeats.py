@@ -11,7 +11,11 @@ from queue import Empty, SimpleQueue
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, InterfaceError
 
-from django_workflows.store.attempts import running_at, write_heartbeat
+from django_workflows.store.attempts import (
+    left_running,
+    running_at,
+    write_heartbeat,
+)
 from django_workflows.store.database import private_connection
 from django_workflows.worker.attempt import Attempt
 from django_workflows.worker.executor import Executor
@@ -124,7 +128,7 @@ class Heartbeats:
             return wait
         details = pulse.details or b""
         if not write_heartbeat(database, attempt.step_id, attempt.number, details):
-            self._stop(attempt)
+            self._next_check = 0.0  # somebody has ended it
             return None
         return None if pulse.written(details) else WRITE_INTERVAL
 
@@ -144,13 +148,18 @@ class Heartbeats:
             return
         self._next_check = now + CHECK_INTERVAL
         # In this order: what is in flight now was running when the rows are read.
-        here = [a for a in self._executor.in_flight() if a.has_row]
+        here = [
+            attempt
+            for attempt in self._executor.in_flight()
+            if attempt.has_row and not attempt.pulse.stopped
+        ]
         if not here:
             return
         running = set(running_at(database, self._worker_id))
-        for attempt in here:
-            if (attempt.step_id, attempt.number) not in running:
-                self._stop(attempt)
+        over = {a.step_id: a for a in here if (a.step_id, a.number) not in running}
+        if over:
+            for step_id in over.keys() - left_running(database, sorted(over)):
+                self._stop(over[step_id])
 
     def _stop(self, attempt: Attempt) -> None:
         if self._is_here(attempt) and not attempt.pulse.stopped:

@@ -93,6 +93,8 @@ class OwnedRun:
         #: Calls that wait for a free slot.
         self.queued: set[str] = set()
         self.bounds = Bounds()
+        #: Steps that the run's own end found running: they run on to no effect.
+        self.left_running: set[str] = set()
         #: For when the reactor has been told to look at this run again.
         self.timer_us = 0
         #: The time of its last event, which no later one precedes.
@@ -274,9 +276,10 @@ class OwnedRun:
         write.status = self.status
         write.finished_us = time_us
         write.has_hooks = bool(self.execution.hooks)
-        write.cancelled_steps += [
-            call.id for call in self.execution.steps.values() if call.has_row
-        ]
+        with_row = [c.id for c in self.execution.steps.values() if c.has_row]
+        write.cancelled_steps += with_row
+        if kind != log.RUN_CANCELLED:
+            self.left_running.update(with_row)
         write.claims = [claim for claim in write.claims if claim not in self.claims]
         self.claims = []
         relatives.note_end(self)

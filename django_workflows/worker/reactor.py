@@ -387,7 +387,7 @@ class Reactor:
         changed, self._changed = self._changed, {}
         runs = [run for run in changed.values() if run.id in self.owned]
         for run in runs:
-            if run.bounds and not run.is_frozen:
+            if run.bounds and not (run.is_frozen or run.is_over(now_us)):
                 self._time_out_calls(run, now_us)
         runs = [run for run in runs if run.id in self.owned]
         alone = [run for run in runs if run.is_suspect and not run.is_frozen]
@@ -558,7 +558,8 @@ class Reactor:
             self.arrivals.put(None)
         for step_id in write.cancelled_steps:
             run.running.pop(step_id, None)
-            self.executor.cancel(step_id)
+            if step_id not in run.left_running:
+                self.executor.cancel(step_id)
         for row in write.steps:
             self._look_at(row.due_us)
             if row.status == "running" and row.id in run.running:
@@ -571,6 +572,9 @@ class Reactor:
                 # Perhaps for this one to end.
                 self.looks_due, self._next_steps_us = True, 0
             del self.owned[run.id]
+            if run.status == "cancelled":
+                for step_id in run.running:
+                    self.executor.cancel(step_id)
             run.close()
             self.looks_due |= write.successor is not None
         elif write.release:

@@ -69,7 +69,7 @@ def test_silent_attempt_is_given_up_and_its_details_are_handed_over(
     start_cluster: StartCluster, name: str, isolation: str
 ) -> None:
     start_cluster(1)
-    options = {"heartbeat_timeout": 1.5, "isolation": isolation}
+    options = {"heartbeat_timeout": 2, "isolation": isolation}
     run = start(timed.calls, name, options, "a")
     assert run.result(timeout=20) == [2, {"i": 7}]
     (event,) = [e for e in run.history() if e.type == "step_timed_out"]
@@ -169,3 +169,28 @@ def test_step_of_a_terminated_run_learns_it_from_its_own_worker(
     cluster.expect("a-begun")
     run.terminate()
     cluster.expect("a-stopped", deadline=5)
+
+
+@pytest.mark.parametrize("queue", ["default", "other"])
+@pytest.mark.parametrize("how", ["return", "error"])
+def test_started_step_outlives_a_run_that_ends_by_itself(
+    start_cluster: StartCluster, queue: str, how: str
+) -> None:
+    cluster = start_cluster(1)
+    other = start_cluster(1, "other") if queue == "other" else cluster
+    run = start(timed.leaves, "a", queue, how)
+    other.expect("a-begun", "a-ended")
+    assert other.marks()["a-stopped"] == 0
+    until(lambda: Run.objects.get(pk=run.pk).is_closed, "the end")
+    checks.check_log(run)
+
+
+def test_cancelled_step_does_not_outlive_a_run_that_ends_by_itself(
+    start_cluster: StartCluster,
+) -> None:
+    start_cluster(1)
+    other = start_cluster(1, "other")
+    run = start(timed.leaves, "a", "other", "time-out")
+    other.expect("a-stopped")
+    assert run.result(timeout=10) == "time-out"
+    assert other.marks()["a-ended"] == 0

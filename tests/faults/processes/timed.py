@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from django_workflows import (
     StepCancelledError,
     StepTimeoutError,
     get_step_metadata,
+    sleep,
     step,
     workflow,
 )
@@ -62,7 +64,7 @@ async def counts_on_loop(key: str) -> list[Any]:
     if metadata.attempt == 1:
         for number in range(8):
             metadata.heartbeat({"i": number})
-        await asyncio.sleep(0.5)  # an event loop does not wait until they are stored
+        await asyncio.sleep(1.5)  # an event loop does not wait until they are stored
         mark(f"{key}-told")
         await asyncio.sleep(FOREVER)
     return [metadata.attempt, metadata.heartbeat_details]
@@ -92,6 +94,34 @@ async def listens_on_loop(key: str) -> None:
     except asyncio.CancelledError:
         mark(f"{key}-stopped")
         raise
+
+
+@step(name="timed.outlives")
+async def outlives(key: str) -> None:
+    """Go on for a while after the run has ended."""
+    mark(f"{key}-begun")
+    try:
+        await asyncio.sleep(3)
+        get_step_metadata().heartbeat("still here")
+        await asyncio.sleep(1)
+        mark(f"{key}-ended")
+    except BaseException:
+        mark(f"{key}-stopped")
+        raise
+
+
+@workflow(name="timed.leaves")
+async def leaves(key: str, queue: str, how: str) -> str:
+    """End while a step runs, in one way or another."""
+    running = outlives.options(queue=queue)(key)
+    await sleep(1.5)
+    if how == "time-out":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await running
+    if how == "error":
+        raise ValueError(how)
+    return how
 
 
 STEPS = {
