@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from django_workflows import create_hook, workflow
+from django_workflows import create_hook, start_child, workflow
 from tests.rehearsal.steps import pack, settle, ship
 
 
@@ -33,3 +34,8 @@ async def audit(number: int) -> list[str]:
     done = [await pack(number)]
     time.time()  # a mistake: this blocks the run
     return done
+
+
+@workflow
+async def basket(number: int) -> Any:
+    return await start_child(order, number, "on a hook")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django_workflows import create_hook, workflow
+from typing import Any
+
+from django_workflows import create_hook, start_child, workflow
 from tests.rehearsal.steps import insure, pack, settle, ship
 
 
@@ -35,3 +37,8 @@ async def quote(number: int) -> str:
 @workflow
 async def audit(number: int) -> list[str]:
     return [await pack(number), "audited"]
+
+
+@workflow
+async def basket(number: int) -> Any:
+    return await start_child(order, number, "on a hook")
