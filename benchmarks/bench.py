@@ -31,12 +31,14 @@ class Sizes:
     long: int = 1000
     recorded: int = 3334
     started: int = 1000
+    paced_seconds: int = 10
+    narrow: int = 500
     stored: tuple[int, ...] = (1_000, 10_000, 100_000)
 
     @classmethod
     def quick(cls) -> Sizes:
         """A smoke run: proves that everything works, measures little."""
-        return cls(5, 2, 20, 50, 200, 334, 100, (100, 1_000))
+        return cls(5, 2, 20, 50, 200, 334, 100, 2, 50, (100, 1_000))
 
 
 @dataclass

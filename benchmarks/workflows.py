@@ -42,6 +42,32 @@ else:
     place = step(name="benchmarks.place")(_aplace)
 
 
+@step(name="benchmarks.paced", rate_limit="100/s")
+async def paced_stamp() -> float:
+    """When it began, by the wall clock."""
+    return time.time()
+
+
+@step(name="benchmarks.narrow", max_concurrency=5)
+async def narrow_stamp(seconds: float) -> tuple[float, float]:
+    """Takes a while; when it began and ended."""
+    began = time.time()
+    await asyncio.sleep(seconds)
+    return began, time.time()
+
+
+@workflow
+async def paced() -> float:
+    """One step of which 100 may start per second."""
+    return await paced_stamp()
+
+
+@workflow
+async def narrow(seconds: float) -> tuple[float, float]:
+    """One step of which five may run at once."""
+    return await narrow_stamp(seconds)
+
+
 @workflow
 async def seq10() -> dict[str, Any]:
     """Ten steps, one after the other."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.workloads import busy, growth, latency, load, replay, sql, starting
+from benchmarks.workloads import (
+    busy,
+    growth,
+    latency,
+    limits,
+    load,
+    replay,
+    sql,
+    starting,
+)
 
 #: Takes the bench and the number of the repetition.
 Workload = Callable[[Bench, int], None]
@@ -23,6 +32,7 @@ REPEATED: dict[str, Workload] = {
     "hop_cold": latency.hop_cold,
     "replay": replay.replay,
     "start": starting.starting,
+    "limits": limits.limits,
 }
 
 #: Measured once, after the others.
