@@ -457,7 +457,8 @@ class Execution:
         handles = self.children.take(event.correlation_id)
         for handle in handles:
             handle.ended(event)
-        if not handles:
+        if not handles and not self.info.epoch:
+            # After a retry, children of what is void by then still come to an end.
             self._require_known(event)
 
     def _on_cancel_requested(self, event: LogEvent) -> None:

@@ -49,7 +49,8 @@ def new_run(run: RunWrite, child: NewChild) -> NewRun:
     new.parent_id, new.root_id = run.run_id, run.family.root_id
     new.parent_call = child.event.correlation_id
     new.parent_close_policy = child.start.options.parent_close_policy
-    new.deadline_us = run.family.deadline_us
+    if new.parent_close_policy != "abandon":
+        new.deadline_us = run.family.deadline_us
     return new
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from django_workflows import (
     ChildWorkflowError,
@@ -403,11 +404,14 @@ def close(workflows: WorkflowTester, parent: Run, how: str) -> None:
         parent.cancel()
     elif how == "terminate":
         parent.terminate()
+    elif how == "time out":
+        workflows.advance("10m")
     workflows.run_until_idle()
     parent.refresh_from_db()
 
 
 CLOSED = {
+    "time out": "timed_out",
     "complete": "completed",
     "fail": "failed",
     "cancel": "cancelled",
@@ -421,7 +425,8 @@ CLOSED = {
 def test_parent_close_policy(
     workflows: WorkflowTester, policy: str, how: str, begun: bool
 ) -> None:
-    parent, child = begin(workflows, holder_of, policy, begun)
+    timeout = "10m" if how == "time out" else None
+    parent, child = begin(workflows, holder_of.options(timeout=timeout), policy, begun)
     close(workflows, parent, how)
     assert parent.status == CLOSED[how]
     child.refresh_from_db()
@@ -430,6 +435,10 @@ def test_parent_close_policy(
         assert not child.is_closed
         workflows.advance("2d")
         assert child.result() == -1
+    elif how == "time out":
+        # It has no later deadline than its parent.
+        assert child.status == "timed_out"
+        assert child.deadline_at == parent.deadline_at
     elif policy == "terminate":
         assert child.status == "terminated"
         assert types[-1] == "run_terminated"
@@ -534,3 +543,113 @@ def test_start_outside_of_steps_has_no_parent(workflows: WorkflowTester) -> None
     run.refresh_from_db()
     assert (run.parent_id, run.root_id) == (None, None)
     assert start(doubling, 1).pk != run.pk
+
+
+# -- when the parent is retried --------------------------------------------------------
+
+
+@step(max_retries=0)
+def fails_until_told(name: str) -> str:
+    if not Run.objects.filter(workflow="allowed").exists():
+        raise ConnectionError(name)
+    return f"{name} went well"
+
+
+def allow() -> None:
+    Run.objects.create(
+        workflow="allowed", status="completed", created_at=timezone.now()
+    )
+
+
+@workflow
+async def fragile(name: str) -> str:
+    return await fails_until_told(name)
+
+
+@workflow
+async def family() -> list[Any]:
+    whole = start_child(doubling, 21)
+    slow = start_child(sleeping, "slow")
+    return [await whole, await start_child(fragile, "child"), await slow]
+
+
+def test_retried_parent_has_its_failed_child_retried(workflows: WorkflowTester) -> None:
+    run = workflows.start(family)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    children = {child.workflow: child for child in run.children.all()}
+    assert children[fragile.name].status == "failed"
+    assert children[sleeping.name].status == "cancelled"  # by its parent's failure
+    allow()
+    run.retry()
+    workflows.advance("2d")
+    run.refresh_from_db()
+    assert run.status == "completed", run.error
+    assert run.result() == [42, "child went well", "slow"]
+    assert run.children.count() == 3
+    assert {child.status for child in run.children.all()} == {"completed"}
+    assert {child.attempt for child in run.children.all()} == {1, 2}
+    workflows.assert_replays(run)
+
+
+def test_children_of_what_is_void_are_told_to_nobody(workflows: WorkflowTester) -> None:
+    @workflow
+    async def goes_on_too_far() -> Any:
+        handle = start_child(fragile, "child")
+        try:
+            await handle
+        except ChildWorkflowError:
+            start_child(stubborn.options(parent_close_policy="abandon"), 1)
+            keyed = start_child(sleeping.options(key="k"), "void")
+            await sleep("1h")
+            keyed.cancel()
+            raise
+        return await start_child(sleeping.options(key="k"), "once more")
+
+    run = workflows.start(goes_on_too_far)
+    workflows.advance("2h")
+    run.refresh_from_db()
+    assert run.status == "failed"
+    allow()
+    run.retry()
+    workflows.advance("3d")
+    assert run.result() == "once more"
+    workflows.assert_replays(run)
+
+
+def test_child_that_was_terminated_fails_its_parent_again(
+    workflows: WorkflowTester,
+) -> None:
+    @workflow
+    async def careless() -> Any:
+        return await start_child(sleeping, "x")
+
+    run, child = begin(workflows, careless)
+    child.terminate()
+    workflows.run_until_idle()
+    run.retry()
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert run.attempt == 2
+
+
+def test_child_that_ended_while_its_parent_was_closed(
+    workflows: WorkflowTester,
+) -> None:
+    @workflow
+    async def left_alone() -> Any:
+        child = sleeping.options(parent_close_policy="abandon")
+        handle = start_child(child, "by itself")
+        return [await fails_until_told("own step"), await handle]
+
+    run = workflows.start(left_alone)
+    workflows.run_until_idle()
+    workflows.advance("2d")
+    (child,) = run.children.all()
+    assert child.status == "completed"
+    allow()
+    run.retry()
+    workflows.run_until_idle()
+    assert run.result() == ["own step went well", "by itself"]

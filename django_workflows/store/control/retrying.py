@@ -16,6 +16,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.cuts import RESULTS, RetryPlan, plan_retry
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
+from django_workflows.store.control.reviving import take_up_children
 from django_workflows.store.control.rows import (
     append_event,
     lock_run,
@@ -91,6 +92,9 @@ def retry_locked(database: BaseDatabaseWrapper, run_id: str) -> None:
             "attempt": taken["attempt"] + 1,
             "attempts": attempts,
         },
+    )
+    take_up_children(
+        database, run_id, numbered, plan, lambda child: retry_locked(database, child)
     )
     notify(database, DUE, [taken["queue"]])
 
