@@ -10,14 +10,18 @@ import pytest
 from django_workflows import (
     InvalidRunStateError,
     WorkflowRunCancelledError,
+    WorkflowRunTimedOutError,
     continue_as_new,
+    create_hook,
     get_run,
+    resume_hook,
     sleep,
     start,
+    step,
     workflow,
 )
 from django_workflows.models import Event
-from django_workflows.replay.events import CANCEL_REQUESTED
+from django_workflows.replay.events import CANCEL_REQUESTED, RUN_PAUSED
 from django_workflows.store import rounds, sweep
 from django_workflows.store.chains import forward_requests
 from django_workflows.store.database import connection
@@ -32,7 +36,9 @@ from tests.engine.chains import (
 )
 
 
-@pytest.mark.parametrize("action", ["cancel", "terminate"])
+@pytest.mark.parametrize(
+    "action", ["cancel", "terminate", "pause", "resume", "wake", "retry"]
+)
 def test_older_link_refuses_and_names_the_current_run(
     workflows: WorkflowTester, action: str
 ) -> None:
@@ -43,9 +49,10 @@ def test_older_link_refuses_and_names_the_current_run(
         with pytest.raises(InvalidRunStateError, match=third.pk):
             getattr(old, action)()
         assert get_run(old.pk).status == "continued_as_new"
-    getattr(third, action)()
+    third.cancel()
     workflows.run_until_idle()
-    assert get_run(third.pk).is_closed
+    with pytest.raises(InvalidRunStateError, match=third.pk):
+        getattr(first, action)()
 
 
 def test_cancel_of_the_current_run_is_the_result(workflows: WorkflowTester) -> None:
@@ -147,3 +154,82 @@ def test_successor_that_has_not_begun_gets_its_cancellation(
     workflows.run_until_idle()
     assert get_run(second.pk).status == "cancelled"
     assert log == ["resource"]
+
+
+def test_deadline_of_the_last_run_is_the_result(workflows: WorkflowTester) -> None:
+    @workflow
+    async def slower(hours: int) -> None:
+        await sleep(hours * 3600)
+        continue_as_new(hours + 1)
+
+    run = slower.options(timeout="150m").start(1)
+    workflows.advance("1d")
+    with pytest.raises(WorkflowRunTimedOutError) as caught:
+        run.result()
+    _, second, third = chain(run)
+    assert caught.value.run_id == third.pk
+    assert second.status == "continued_as_new"
+
+
+def test_paused_chain_stands_still_and_goes_on(workflows: WorkflowTester) -> None:
+    run = start(resting, 3)
+    workflows.advance("1h")
+    chain(run)[-1].pause()
+    workflows.advance("5h")
+    assert [link.status for link in chain(run)] == ["continued_as_new", "paused"]
+    chain(run)[-1].resume()
+    workflows.advance("1h")
+    assert run.result() == "rested"
+
+
+def test_pause_that_comes_too_late_holds_the_successor(
+    workflows: WorkflowTester,
+) -> None:
+    run = start(resting, 3)
+    workflows.advance("1h")
+    insert_inbox(connection(), run.pk, RUN_PAUSED)
+    sweep.sweep(sweep.DeadWatch())
+    workflows.advance("5h")
+    assert [link.status for link in chain(run)] == ["continued_as_new", "paused"]
+
+
+def test_wake_means_the_sleeps_of_the_current_run(workflows: WorkflowTester) -> None:
+    run = start(resting, 3)
+    for _ in range(3):
+        workflows.run_until_idle()
+        chain(run)[-1].wake()
+    workflows.run_until_idle()
+    assert run.result() == "rested"
+
+
+def test_last_run_is_retried_in_place(workflows: WorkflowTester) -> None:
+    """Its key, and the hooks that it was handed, are its again."""
+    broken = [True]
+
+    @step(max_retries=0)
+    def work() -> str:
+        if broken:
+            raise ValueError("broken")
+        return "worked"
+
+    @workflow
+    async def shaky(again: bool) -> list[Any]:
+        if again:
+            create_hook("shaky")
+            await sleep("1m")
+            continue_as_new(False)
+        early = await work()
+        return [early, await create_hook("shaky")]
+
+    run = shaky.options(key="shaky").start(True)
+    workflows.advance("1m")
+    last = chain(run)[1]
+    assert last.status == "failed"
+    broken.clear()
+    last.retry()
+    workflows.run_until_idle()
+    resume_hook("shaky", "payload")
+    workflows.run_until_idle()
+    assert run.result() == ["worked", "payload"]
+    assert chain(run)[1].key_held is not None
+    workflows.assert_replays(last)

@@ -65,15 +65,15 @@ def shape(links: list[Run]) -> list[Counter[tuple[str, str]]]:
 
 
 def _relay(world: World, account: str) -> list[Run]:
-    run = start(workflows.relay, account, 3, 2, [])
+    run = workflows.relay.options(key=account).start(account, 3, 2, [])
     world.idle()
-    if not Hook.objects.exists():
-        world.idle()
     for number in range(5):
         resume_hook(f"{account}/inbox", number)
     world.answers[f"{account}/inbox"] = [5]
     links = run_chain(world, run)
     assert run.result() == [0, 1, 2, 3, 4, 5]
+    assert [link.key_held is None for link in links] == [True, True, False]
+    assert workflows.relay.options(key=account).start(account, 3, 2, []) == links[-1]
     return links
 
 
@@ -292,3 +292,44 @@ def test_cancelling_a_chain_that_goes_on_all_the_time_ends_it() -> None:
             assert statuses == {"continued_as_new": len(links) - 1, "cancelled": 1}
             for link in links:
                 checks.check_log(link)
+
+
+@pytest.mark.timeout(120)
+def test_start_with_the_key_finds_the_chain_at_every_moment() -> None:
+    """A second chain never begins, and nobody sees an IntegrityError."""
+    options = workflows.restless.options(key="one")
+    found: set[str] = set()
+
+    def look_up() -> None:
+        for _ in range(100):
+            found.add(options.start("one").pk)
+
+    with World(nodes=2) as world:
+        run = options.start("one")
+        with at_once(look_up, look_up) as threads:
+            while any(thread.is_alive() for thread in threads):
+                for node in list(world.nodes):
+                    world.turn(node)
+        links = chain(run)
+        assert found <= {link.pk for link in links}
+        assert len(found) > 2
+        assert Run.objects.count() == len(links)
+        links[-1].terminate()
+
+
+@pytest.mark.timeout(120)
+def test_waiting_for_the_result_of_a_chain_on_other_threads() -> None:
+    results: list[object] = []
+
+    def wait() -> None:
+        results.append(get_run(run.pk).result(timeout=40))
+
+    with World(nodes=2) as world:
+        run = start(workflows.relay, "a", 10, 1, [])
+        world.idle()
+        with at_once(wait, wait):
+            for number in range(10):
+                resume_hook("a/inbox", number)
+                world.idle()
+            run_chain(world, run)
+    assert results == [list(range(10))] * 2

@@ -15,6 +15,7 @@ from django.db import connection
 from django_workflows import resume_hook, start
 from django_workflows.models import Run
 from django_workflows.store import retention, sweep
+from django_workflows.store.chains import current_run_id
 from tests.faults import workflows
 from tests.faults.driver import World
 
@@ -50,13 +51,16 @@ def test_no_statement_scans_a_table() -> None:
             run = start(workflows.everything, "a")
             listener = start(workflows.listener, "b", 2)
             over = start(workflows.short.options(retention="0s"), "c")
+            chain = start(workflows.relay, "d", 2, 1, [])
             world.answers["a/approval"] = ["approved"]
             world.idle()
             resume_hook("b/inbox", 1)
+            resume_hook("d/inbox", "on")
             world.turn(node)
             world.run(over)
             world.pass_time(1)
             sweep.sweep(sweep.DeadWatch())
+            assert current_run_id(chain.pk) != chain.pk
             retention.prune(older_than="1d")
             assert not Run.objects.filter(pk=over.pk).exists()
             world.bury(node)

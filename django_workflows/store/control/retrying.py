@@ -19,6 +19,7 @@ from django_workflows.replay.events import LogEvent
 from django_workflows.store.control.reviving import take_up_children
 from django_workflows.store.control.rows import (
     append_event,
+    continued,
     lock_run,
     not_found,
     time_after,
@@ -65,6 +66,8 @@ def retry_locked(database: BaseDatabaseWrapper, run_id: str) -> None:
     if row is None:
         raise not_found(run_id)
     taken = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    if taken["status"] == Run.Status.CONTINUED_AS_NEW:
+        raise continued(run_id, "retried")
     if taken["status"] not in RETRYABLE:
         raise InvalidRunStateError(
             f"run {run_id} is {taken['status']} and cannot be retried: only failed, "

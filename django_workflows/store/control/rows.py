@@ -39,15 +39,20 @@ def lock_run(
 def require_open(run_id: str, status: str, wanted: str) -> None:
     """Raise InvalidRunStateError for a closed run."""
     if status == Run.Status.CONTINUED_AS_NEW:
-        raise InvalidRunStateError(
-            f"run {run_id} has continued as new and cannot be {wanted}; its chain goes "
-            f"on as run {current_run_id(run_id)}",
-            run_id=run_id,
-        )
+        raise continued(run_id, wanted)
     if status not in Run.OPEN:
         raise InvalidRunStateError(
             f"run {run_id} is {status} and cannot be {wanted}", run_id=run_id
         )
+
+
+def continued(run_id: str, wanted: str) -> InvalidRunStateError:
+    """The refusal of what is meant for the run in which this one goes on."""
+    return InvalidRunStateError(
+        f"run {run_id} has continued as new and cannot be {wanted}; its chain goes on "
+        f"as run {current_run_id(run_id)}",
+        run_id=run_id,
+    )
 
 
 def refresh(run: Run) -> None:
