@@ -356,9 +356,12 @@ def _is_open(database: BaseDatabaseWrapper) -> bool:
         return False
     if database.vendor == "sqlite":
         return bool(database.connection.in_transaction)
+    if database.vendor == "mysql":
+        return bool(database.connection.server_status & _MYSQL_IN_TRANSACTION)
     return bool(database.connection.info.transaction_status)
 
 
+_MYSQL_IN_TRANSACTION = 1
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+django_workflows_(\w+)")
 
 
