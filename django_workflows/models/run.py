@@ -367,3 +367,34 @@ class Run(models.Model):
 
     async def aretry(self) -> None:
         await sync_to_async(self.retry)()
+
+    def replay(self) -> Run:
+        """Start a new run with this one's input, which itself stays as it is.
+
+        It has the same queue, priority, attributes, time-out, limits and retention, no
+        key, and runs today's code, the newest version of the workflow. Any run can be
+        replayed.
+        """
+        from django_workflows.store import control
+
+        return control.replay(self)
+
+    async def areplay(self) -> Run:
+        return await sync_to_async(self.replay)()
+
+    def fork(self, from_step: str | int) -> Run:
+        """Start a new run that has this one's history up to a step, and goes on anew.
+
+        `from_step` is the id of a step, or the number (``seq``) of an event. The
+        history is cut before the event that made the workflow call it; operations
+        without a result there are issued anew. This run stays as it is.
+
+        Raises ValueError, naming the steps there are, for any other step or event, and
+        HookConflictError if the fork would need a hook token that is held.
+        """
+        from django_workflows.store import control
+
+        return control.fork(self, from_step)
+
+    async def afork(self, from_step: str | int) -> Run:
+        return await sync_to_async(self.fork)(from_step)

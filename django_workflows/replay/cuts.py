@@ -51,7 +51,7 @@ class Open:
         elif kind == log.WAKE_REQUESTED:
             for wait_id in [key for key, wait in self.waits.items() if _sleeps(wait)]:
                 del self.waits[wait_id]
-        elif kind == log.HOOK_CREATED:
+        elif kind in (log.HOOK_CREATED, log.HOOK_CARRIED):
             self.hooks[key] = event
         elif kind in (log.HOOK_DISPOSED, log.HOOK_CONFLICT):
             self.hooks.pop(key, None)

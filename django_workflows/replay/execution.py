@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import heapq
-import hmac
 import logging
 import random
 import sys
@@ -45,6 +43,7 @@ from django_workflows.replay.continuing import RunContinues, check_successor
 from django_workflows.replay.definitions import Step, Workflow
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
+from django_workflows.replay.forks import Edge, edges_of
 from django_workflows.replay.guard import Guard, Unguarded, workflow_location
 from django_workflows.replay.hooks import Hook
 from django_workflows.replay.interrupts import is_from_outside
@@ -52,6 +51,7 @@ from django_workflows.replay.loop import DurableTimer, WorkflowLoop, WorkflowTas
 from django_workflows.replay.matching import RecordedCommands
 from django_workflows.replay.operations import Operation, SleepCall, StepCall, Timer
 from django_workflows.replay.patches import Patches, advice
+from django_workflows.replay.secrets import derive, hook_token, seed_of
 from django_workflows.replay.starts import prepare
 
 logger = logging.getLogger("django_workflows.replay")
@@ -139,6 +139,11 @@ class Execution:
         self._refused = 0
         self._context = Context()
         self._guard = Guard(self._taint) if conf.GUARD else Unguarded()
+        #: Where the parts of a fork's log that it has copied end, those to come.
+        self._edges: list[Edge] = []
+        self._passed = 0
+        self._copied = 0
+        self._is_copied = False
         self._random: random.Random | None = None
         self._uuids: random.Random | None = None
 
@@ -174,7 +179,8 @@ class Execution:
                 ):
                     recorded.append(history[last])
                 last += 1
-            self._recorded = RecordedCommands(recorded)
+            self._is_copied = (event.seq or 0) <= self._copied
+            self._recorded = RecordedCommands(recorded, is_loose=self._is_copied)
             self._burst(event)
             self._replay_outcomes(recorded, is_last=last == len(history))
             if self._recorded:
@@ -189,8 +195,10 @@ class Execution:
                 if informational.type not in log.COMMANDS:
                     self._note(informational)
             position = last
+        while self._edges and (history[-1].seq or 0) >= self._edges[0].until:
+            self._pass_edge()
         self._recorded = None
-        self.is_replaying = False
+        self.is_replaying = self._is_copied = False
         return self._take_commands()
 
     def deliver(self, event: LogEvent) -> list[LogEvent]:
@@ -252,6 +260,8 @@ class Execution:
             raise RunBlocked(self.blocked)
         if self.end is not None:
             return
+        if self._edges and (event.seq or 0) > self._edges[0].until:
+            self._pass_edge()
         self.event = event
         if event.time > self.loop.now_us:
             self.loop.now_us = event.time
@@ -317,8 +327,12 @@ class Execution:
     # -- events in ------------------------------------------------------------------
 
     def _note(self, event: LogEvent) -> None:
+        if self._edges and (event.seq or 0) > self._edges[0].until:
+            self._pass_edge()
         if event.type == log.RUN_CREATED:
             self._input = event.payload
+            self._edges = edges_of(event)
+            self._copied = self._edges[-1].until if self._edges else 0
             return
         if event.type == log.RUN_RETRIED:
             self._retried(event)
@@ -357,24 +371,33 @@ class Execution:
                 call.crashes += 1
 
     def _retried(self, event: LogEvent) -> None:
-        """What is open goes on in a new epoch, as if it had only just been called."""
+        """The run was closed and goes on in a new epoch."""
         self.is_paused = False
         self.info.attempt = event.detail["attempt"]
         self.info.epoch = event.detail["epoch"]
-        # What void code was given by chance is not given to other code again.
+        cut_us = event.detail.get("cut_at", event.time)
+        self._go_on_from(cut_us, event.time, event.detail.get("attempts", {}))
+
+    def _pass_edge(self) -> None:
+        """What follows in the log of a fork is its own."""
+        edge = self._edges.pop(0)
+        self._passed += 1
+        self._go_on_from(edge.cut_us, edge.time_us, {})
+
+    def _go_on_from(self, cut_us: int, time_us: int, attempts: dict[str, int]) -> None:
+        """What is open goes on as if it had only just been called."""
+        # What other code was given by chance is not given to this again.
         if self._random is not None:
             self._random.seed(self._secret(*self._purpose("random")))
         if self._uuids is not None:
             self._uuids.seed(self._secret(*self._purpose("uuid4")))
-        attempts = event.detail.get("attempts", {})
         for call in self.steps.values():
-            call.begin_anew(attempts.get(call.id, 0), event.time)
-        # Time-outs stood still while the run was closed; sleeps did not.
-        cut_us = event.detail.get("cut_at", event.time)
+            call.begin_anew(attempts.get(call.id, 0), time_us)
+        # Time-outs stood still meanwhile; sleeps did not.
         for timer in self.timers.values():
             if timer.kind == "timer":
                 left_us = timer.due_us - cut_us
-                timer.due_us = event.time + (left_us if left_us > 0 else timer.delay_us)
+                timer.due_us = time_us + (left_us if left_us > 0 else timer.delay_us)
         self._timer_heap = [(t.due_us, t.number, t.id) for t in self.timers.values()]
         heapq.heapify(self._timer_heap)
 
@@ -496,7 +519,9 @@ class Execution:
                     payload=payload,
                 )
             )
-            call = StepCall(self, event.correlation_id, step, event.payload or payload)
+            if event.payload is not None and not self._is_copied:
+                payload = event.payload
+            call = StepCall(self, event.correlation_id, step, payload)
             self.steps[call.id] = call
             return call
         finally:
@@ -603,7 +628,7 @@ class Execution:
         carried = None if token is None else self.carried.pop(token, None)
         hook_id = carried.id if carried else self._next_id("hook", token or "")
         mark = {"carried": True} if carried else {}
-        generated = self._secret("hook", hook_id).hex()[:40]
+        generated = hook_token(seed_of(self.info.seed, self._passed), hook_id)
         event = self._issue(
             LogEvent(
                 log.HOOK_CREATED,
@@ -890,7 +915,7 @@ class Execution:
         return (name, str(self.info.epoch)) if self.info.epoch else (name,)
 
     def _secret(self, *purpose: str) -> bytes:
-        return hmac.digest(self.info.seed, "\n".join(purpose).encode(), hashlib.sha256)
+        return derive(seed_of(self.info.seed, self._passed), *purpose)
 
 
 def _at(us: int) -> datetime:

@@ -38,9 +38,16 @@ def command_key(event: LogEvent) -> Key:
 
 
 class RecordedCommands:
-    """The commands recorded in one burst, taken one by one."""
+    """The commands recorded in one burst, taken one by one.
 
-    def __init__(self, events: Iterable[LogEvent] = ()) -> None:
+    In what a fork has copied arguments and tokens may hold what is another run's own:
+    there they need not be equal (`is_loose`).
+    """
+
+    def __init__(
+        self, events: Iterable[LogEvent] = (), *, is_loose: bool = False
+    ) -> None:
+        self._is_loose = is_loose
         self._by_key: dict[Key, deque[LogEvent]] = {}
         self._left: dict[int, LogEvent] = {}
         for event in events:
@@ -59,11 +66,22 @@ class RecordedCommands:
         waiting = self._by_key.get(key)
         if not waiting:
             waiting = self._same_meaning(key)
+        if not waiting and self._is_loose:
+            waiting = self._same_name(key)
         if not waiting:
             return None
         found = waiting.popleft()
         del self._left[id(found)]
         return found
+
+    def _same_name(self, key: Key) -> deque[LogEvent] | None:
+        """The first ones left of the same kind and name; a hook's is its token."""
+        kind, name, _ = key
+        kinds = [(k[1], left) for k, left in self._by_key.items() if k[0] == kind]
+        found = [left for other, left in kinds if left and other == name]
+        if kind == HOOK_CREATED:
+            found = found or [left for _, left in kinds if left]
+        return min(found, key=lambda left: left[0].seq or 0, default=None)
 
     def _same_meaning(self, key: Key) -> deque[LogEvent] | None:
         """Equal once both are read and written with today's code.

@@ -13,7 +13,7 @@ from django_workflows.core import serialization
 from django_workflows.core.payloads import seal
 from django_workflows.errors import HookNotFoundError
 from django_workflows.models import Hook, Run
-from django_workflows.replay.events import HOOK_RECEIVED
+from django_workflows.replay.events import HOOK_CARRIED, HOOK_RECEIVED, LogEvent
 from django_workflows.store.database import (
     alias,
     connection,
@@ -116,3 +116,39 @@ def _resume(database: BaseDatabaseWrapper, token: str, data: bytes) -> Run | Non
         insert_inbox(database, run_id, HOOK_RECEIVED, hook_id, payload=data)
         notify(database, DUE, [run.queue])
     return run
+
+
+def claim_token(
+    database: BaseDatabaseWrapper, run_id: str, hook: LogEvent
+) -> str | None:
+    """Claim a token for a hook that is in a stored log, in the current transaction.
+
+    Returns None, or the id of the run that holds the token.
+    """
+    token = hook.detail["token"]
+    begin, end = {"mysql": ("INSERT IGNORE INTO", "")}.get(
+        database.vendor, ("INSERT INTO", " ON CONFLICT DO NOTHING")
+    )
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"{begin} django_workflows_hook (id, run_id, token, token_hash, "
+            "sealed_metadata, is_carried, created_at) "
+            "SELECT %s, %s, %s, %s, payload, %s, created_at "
+            f"FROM django_workflows_event WHERE id = %s{end}",
+            (
+                hook.correlation_id,
+                run_id,
+                token,
+                token_hash(token),
+                hook.type == HOOK_CARRIED,
+                hook.row_id,
+            ),
+        )
+        if cursor.rowcount == 1:
+            return None
+        cursor.execute(
+            "SELECT run_id FROM django_workflows_hook WHERE token_hash = %s",
+            (token_hash(token),),
+        )
+        row = cursor.fetchone()
+    return row[0] if row else ""

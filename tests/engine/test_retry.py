@@ -640,3 +640,35 @@ def test_result_of_the_run_while_it_goes_on(workflows: WorkflowTester) -> None:
     assert run.error is None
     assert run.output is None
     assert finish(workflows, run) == ["A", "B", "C"]
+
+
+def test_results_that_wait_behind_a_claim_are_not_computed_again(
+    workflows: WorkflowTester,
+) -> None:
+    run = workflows.start(failing_first)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    before = list(ran)
+    run.retry()
+    assert finish(workflows, run) == ["A", "B", "C"]
+    assert ran == [*before, "late"]
+
+
+@workflow
+async def failing_first() -> list[str]:
+    late = first_time_broken_named("late")
+    calls = [do(name) for name in "abc"]
+    results = []
+    for call in calls:
+        results.append(await call)
+        await create_hook().get_conflict()
+    await late
+    return results
+
+
+@step(max_retries=0)
+def first_time_broken_named(name: str) -> None:
+    ran.append(name)
+    if get_step_metadata().attempt == 1:
+        raise ValueError("the first time")

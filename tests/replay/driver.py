@@ -20,6 +20,7 @@ from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution, RunInfo
+from django_workflows.replay.forks import cut_before, fork_log
 from django_workflows.replay.operations import StepCall
 
 START_US = 1_700_000_000_000_000
@@ -55,6 +56,8 @@ class Driver:
         seed: bytes = b"seed",
         **kwargs: Any,
     ) -> None:
+        self.run_id = "wrun_test"
+        self.forks = 0
         self.workflow = workflow
         self.tokens = dict(tokens or {})
         self.keys = dict(keys or {})
@@ -84,7 +87,7 @@ class Driver:
 
     def _fresh(self, workflow: Workflow[..., Any] | None = None) -> Execution:
         info = RunInfo(
-            run_id="wrun_test",
+            run_id=self.run_id,
             workflow_name=self.workflow.name,
             seed=self.seed,
             base_url="http://test",
@@ -348,6 +351,30 @@ class Driver:
     @property
     def ended(self) -> bool:
         return self.execution.end is not None
+
+    def fork(self, from_step: str | int) -> Driver:
+        """A fork of the run, as the store makes it. Tokens of others are not held."""
+        history = effective(self.log)
+        self.forks += 1
+        fork_id = f"{self.run_id.replace('test', 'fork')}_{self.forks}"
+        made = fork_log(
+            history,
+            cut_before(history, self.log, from_step),
+            run_id=self.run_id,
+            seed=self.seed,
+            fork_id=fork_id,
+            fork_seed=bytes([len(fork_id)]) * 32,
+            now_us=self.now_us,
+        )
+        other = Driver(self.workflow, tokens=self.tokens, seed=made.seed)
+        other.run_id, other.now_us = fork_id, self.now_us
+        other.log = made.events
+        other.drop()
+        if other.execution.started_us == 0:
+            other.begin()
+        elif made.delivered is not None:
+            other.deliver(made.delivered)
+        return other
 
     def is_open(self) -> bool:
         return not self.ended

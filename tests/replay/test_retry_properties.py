@@ -19,11 +19,15 @@ RETRIES = 3
 
 
 def drive_with_retries(
-    program: Program, seed: int, drop: random.Random | None = None
+    program: Program,
+    seed: int,
+    drop: random.Random | None = None,
+    seed_bytes: bytes = b"seed",
 ) -> Driver:
     """A life of a run that is retried when it ends badly; with `drop`, with crashes."""
     chance = random.Random(seed)
-    run = Driver(interpret, program, tokens={TOKENS[2]: "wrun_other"}).begin()
+    run = Driver(interpret, program, tokens={TOKENS[2]: "wrun_other"}, seed=seed_bytes)
+    run.begin()
     for _ in range(LONGEST):
         if not deliver_something(run, chance):
             if not run.ended or run.status == log.RUN_COMPLETED:

@@ -33,7 +33,7 @@ from django_workflows.store.database import (
     to_us,
 )
 from django_workflows.store.history import read_outline
-from django_workflows.store.hooks import token_hash
+from django_workflows.store.hooks import claim_token, token_hash
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.starting import key_hash
 
@@ -159,30 +159,14 @@ def _claim_hooks(
     database: BaseDatabaseWrapper, run_id: str, hooks: Iterable[LogEvent]
 ) -> None:
     """Claim again the tokens that the run held."""
-    start, end = {"mysql": ("INSERT IGNORE INTO", "")}.get(
-        database.vendor, ("INSERT INTO", " ON CONFLICT DO NOTHING")
-    )
-    hooks = sorted(hooks, key=lambda hook: token_hash(hook.detail["token"]))
-    with database.cursor() as cursor:
-        for hook in hooks:
-            cursor.execute(
-                f"{start} django_workflows_hook (id, run_id, token, token_hash, "
-                "sealed_metadata, is_carried, created_at) "
-                "SELECT correlation_id, run_id, %s, %s, payload, %s, created_at "
-                f"FROM django_workflows_event WHERE id = %s{end}",
-                (
-                    hook.detail["token"],
-                    token_hash(hook.detail["token"]),
-                    False,
-                    hook.row_id,
-                ),
+    for hook in sorted(hooks, key=lambda hook: token_hash(hook.detail["token"])):
+        held_by = claim_token(database, run_id, hook)
+        if held_by is not None:
+            raise InvalidRunStateError(
+                f"run {run_id} cannot be retried: its hook token "
+                f"{hook.detail['token']!r} is held by run {held_by} by now",
+                run_id=run_id,
             )
-            if cursor.rowcount != 1:
-                raise InvalidRunStateError(
-                    f"run {run_id} cannot be retried: another run holds its hook "
-                    f"token {hook.detail['token']!r} by now",
-                    run_id=run_id,
-                )
 
 
 def _take_key(

@@ -1,0 +1,367 @@
+"""New runs made of others: replays from the start, forks from a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from django_workflows import (
+    HookConflictError,
+    WorkflowRunNotFoundError,
+    create_hook,
+    get_workflow_metadata,
+    resume_hook,
+    set_attributes,
+    sleep,
+    start,
+    step,
+    uuid4,
+    workflow,
+)
+from django_workflows.models import Event, Hook, Run
+from django_workflows.testing import WorkflowTester
+from tests.engine.transactions import rolled_back
+
+ran: list[Any] = []
+broken: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    ran.clear()
+    broken.clear()
+
+
+@step(max_retries=0)
+def do(name: str) -> str:
+    ran.append(name)
+    if name in broken:
+        raise ValueError(f"{name} is broken")
+    return name.upper()
+
+
+@workflow
+async def in_sequence(*names: str) -> list[str]:
+    return [await do(name) for name in names]
+
+
+def snapshot(run: Run) -> Any:
+    """All there is of a run."""
+    return (
+        Run.objects.filter(pk=run.pk).values().get(),
+        list(Event.objects.filter(run=run).order_by("id").values()),
+        list(run.steps.order_by("id").values()),
+        list(Hook.objects.filter(run=run).values()),
+    )
+
+
+def completed(workflows: WorkflowTester, target: Any, *args: Any) -> Run:
+    run = start(target, *args)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "completed", run.status
+    return run
+
+
+def finish(workflows: WorkflowTester, run: Run) -> Any:
+    workflows.run_until_idle()
+    workflows.advance("1h")
+    run.refresh_from_db()
+    assert not run.blocked_reason, run.blocked_reason
+    workflows.assert_replays(run)
+    events = run.history()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    times = [event.created_at for event in events]
+    assert times == sorted(times)
+    assert not run.events.filter(seq=None).exists()
+    return run.result()
+
+
+def step_ids(run: Run) -> list[str]:
+    return [e.correlation_id for e in run.history() if e.type == "step_created"]
+
+
+# -- replay ----------------------------------------------------------------------------
+
+
+def test_a_replay_is_a_run_of_its_own(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a", "b")
+    before = snapshot(run)
+    again = run.replay()
+    assert again.pk != run.pk
+    assert (again.args, again.status) == (("a", "b"), "pending")
+    assert finish(workflows, again) == ["A", "B"]
+    assert ran == ["a", "b", "a", "b"]
+    assert snapshot(run) == before
+    assert again.history()[0].data["replayed_from"] == run.pk
+    assert not set(step_ids(run)) & set(step_ids(again))
+
+
+def test_a_replay_has_the_options_but_not_the_key(workflows: WorkflowTester) -> None:
+    run = labelling.options(
+        key="k",
+        queue="eu",
+        priority=7,
+        attributes={"customer": 1},
+        timeout="2h",
+    ).start()
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.attributes == {"customer": 1, "label": "x"}
+    workflows.advance("1h")
+    again = run.replay()
+    assert (again.queue, again.priority, again.key) == ("eu", 7, None)
+    assert again.attributes == {"customer": 1}
+    assert again.timeout == run.timeout
+    assert again.deadline_at is not None
+    assert (again.deadline_at - workflows.now).total_seconds() == pytest.approx(7200)
+    finish(workflows, again)
+    assert again.attributes == run.attributes
+    assert labelling.options(key="k").start() == run
+
+
+@workflow
+async def labelling() -> None:
+    set_attributes(label="x")
+
+
+@pytest.mark.parametrize("state", ["pending", "open", "failed", "terminated"])
+def test_any_run_can_be_replayed(workflows: WorkflowTester, state: str) -> None:
+    broken.add("b")
+    run = start(napping, "a") if state == "open" else start(in_sequence, "a", "b")
+    if state == "terminated":
+        run.terminate()
+    elif state != "pending":
+        workflows.run_until_idle()
+    before = snapshot(run)
+    broken.clear()
+    again = run.replay()
+    assert snapshot(run) == before
+    assert finish(workflows, again)
+
+
+@workflow
+async def napping(name: str) -> list[str]:
+    first = await do(name)
+    await sleep("10m")
+    return [first, await do("z")]
+
+
+def test_a_replay_in_a_transaction(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a")
+    with rolled_back():
+        again = run.replay()
+    assert not Run.objects.filter(pk=again.pk).exists()
+    assert finish(workflows, async_to_sync(run.areplay)()) == ["A"]
+
+
+@pytest.mark.parametrize("make", [Run.replay, lambda run: run.fork(1)])
+def test_a_run_that_is_gone(workflows: WorkflowTester, make: Any) -> None:
+    run = completed(workflows, in_sequence, "a")
+    Run.objects.filter(pk=run.pk).delete()
+    with pytest.raises(WorkflowRunNotFoundError):
+        make(run)
+
+
+# -- fork ------------------------------------------------------------------------------
+
+
+def test_fork_from_a_step(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a", "b", "c")
+    before = snapshot(run)
+    fork = run.fork(step_ids(run)[1])
+    assert fork.pk != run.pk
+    assert fork.status == "running"
+    assert finish(workflows, fork) == ["A", "B", "C"]
+    assert ran == ["a", "b", "c", "b", "c"]
+    assert snapshot(run) == before
+    created = fork.history()[0].data
+    assert created["forked_from"] == run.pk
+    assert fork.history()[created["until"] - 1].type == "step_started"
+
+
+def test_a_fork_by_number(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a", "b", "c")
+    event = next(e for e in run.history() if e.correlation_id == step_ids(run)[2])
+    assert event.seq is not None
+    assert finish(workflows, run.fork(event.seq)) == ["A", "B", "C"]
+    assert ran == ["a", "b", "c", "c"]
+
+
+def test_a_fork_from_the_first_step_is_all_over_again(
+    workflows: WorkflowTester,
+) -> None:
+    run = completed(workflows, in_sequence, "a", "b")
+    for from_step in (1, 2, step_ids(run)[0]):
+        ran.clear()
+        fork = run.fork(from_step)
+        assert fork.status == "pending"
+        assert finish(workflows, fork) == ["A", "B"]
+        assert ran == ["a", "b"]
+
+
+def test_there_is_no_such_step(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a", "b")
+    with pytest.raises(ValueError, match=step_ids(run)[1]):
+        run.fork("step_that_never_was")
+    with pytest.raises(ValueError, match="1 to"):
+        run.fork(99)
+    assert Run.objects.count() == 1
+
+
+def test_a_fork_of_an_open_run(workflows: WorkflowTester) -> None:
+    run = start(napping, "a")
+    workflows.run_until_idle()
+    before = snapshot(run)
+    fork = run.fork(step_ids(run)[0])
+    later = run.fork(run.last_seq or 1)
+    run.refresh_from_db()
+    assert snapshot(run) == before
+    latest = run.fork(run.last_seq)
+    workflows.run_until_idle()
+    assert ran == ["a", "a", "a"]
+    workflows.advance("10m")
+    for each in (run, fork, later, latest):
+        assert finish(workflows, each) == ["A", "Z"]
+    assert ran.count("z") == 4
+
+
+def test_a_fork_of_a_failed_run(workflows: WorkflowTester) -> None:
+    broken.add("b")
+    run = start(in_sequence, "a", "b", "c")
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    broken.clear()
+    assert finish(workflows, run.fork(step_ids(run)[1])) == ["A", "B", "C"]
+    run.refresh_from_db()
+    assert run.status == "failed"
+
+
+def test_a_fork_of_a_retried_run(workflows: WorkflowTester) -> None:
+    broken.add("b")
+    run = start(telling_attempts)
+    workflows.run_until_idle()
+    broken.clear()
+    run.retry()
+    assert finish(workflows, run) == [1, 2]
+    void = next(e for e in run.history() if e.type == "step_failed")
+    with pytest.raises(ValueError, match="void"):
+        run.fork(void.seq or 0)
+    fork = run.fork(step_ids(run)[-1])
+    assert (fork.attempt, fork.epoch) == (2, 1)
+    assert finish(workflows, fork) == [1, 2]
+    broken.add("c")
+    again = run.fork(step_ids(run)[-1])
+    workflows.run_until_idle()
+    broken.clear()
+    again.refresh_from_db()
+    again.retry()
+    assert again.attempt == 3
+    assert finish(workflows, again) == [1, 3]
+
+
+@workflow
+async def telling_attempts() -> list[int]:
+    first = get_workflow_metadata().attempt
+    await do("a")
+    await do("b")
+    await do("c")
+    return [first, get_workflow_metadata().attempt]
+
+
+def test_a_fork_survives_crashes(workflows: WorkflowTester) -> None:
+    run = completed(workflows, by_chance)
+    fork = run.fork(step_ids(run)[1])
+    workflows.crash()
+    workflows.run_until_idle()
+    workflows.crash()
+    first, second = finish(workflows, fork)
+    assert first == run.result()[0]
+    assert second != run.result()[1]
+
+
+@workflow
+async def by_chance() -> list[str]:
+    first = str(uuid4())
+    await do(first)
+    second = str(uuid4())
+    await do(second)
+    return [first, second]
+
+
+def test_hooks_without_a_token_get_a_new_one(workflows: WorkflowTester) -> None:
+    run = start(with_a_door, None)
+    workflows.advance("1s")
+    (token,) = run.hooks.values_list("token", flat=True)
+    fork = run.fork(step_ids(run)[0])
+    (other,) = fork.hooks.values_list("token", flat=True)
+    assert other != token
+    resume_hook(other, "to the fork")
+    resume_hook(token, "to the run")
+    assert finish(workflows, fork) == [other, "A", "to the fork"]
+    assert finish(workflows, run) == [token, "A", "to the run"]
+
+
+@workflow
+async def with_a_door(token: str | None) -> list[Any]:
+    hook = create_hook(token)
+    await sleep(1e-6)
+    return [hook.token, await do("a"), await hook]
+
+
+def test_a_token_that_the_original_holds(workflows: WorkflowTester) -> None:
+    run = start(with_a_door, "door")
+    workflows.run_until_idle()
+    workflows.advance("1s")
+    with pytest.raises(HookConflictError) as refusal:
+        run.fork(step_ids(run)[0])
+    assert (refusal.value.token, refusal.value.run_id) == ("door", run.pk)
+    assert Run.objects.count() == 1
+    resume_hook("door", 1)
+    assert finish(workflows, run) == ["door", "A", 1]
+    fork = run.fork(step_ids(run)[0])
+    resume_hook("door", 2)
+    assert finish(workflows, fork) == ["door", "A", 2]
+
+
+def test_attributes_are_those_of_the_place(workflows: WorkflowTester) -> None:
+    run = labelled.options(attributes={"customer": 1}).start()
+    workflows.run_until_idle()
+    fork = run.fork(step_ids(run)[1])
+    with_the_first = {"customer": 1, "label": "first"}
+    assert finish(workflows, fork) == [with_the_first, {**with_the_first, "label": "2"}]
+    run.refresh_from_db()
+    assert fork.attributes == run.attributes
+    early = run.fork(1)
+    assert early.attributes == {"customer": 1}
+
+
+@workflow
+async def labelled() -> list[dict[str, Any]]:
+    set_attributes(label="first")
+    await do("a")
+    found = [get_workflow_metadata().attributes]
+    await do("b")
+    set_attributes(label="2")
+    return [*found, get_workflow_metadata().attributes]
+
+
+def test_a_fork_in_a_transaction(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, "a", "b")
+    with rolled_back():
+        fork = run.fork(step_ids(run)[1])
+    assert not Run.objects.filter(pk=fork.pk).exists()
+    assert not Event.objects.filter(run_id=fork.pk).exists()
+    fork = async_to_sync(run.afork)(step_ids(run)[1])
+    assert finish(workflows, fork) == ["A", "B"]
+
+
+def test_a_fork_can_be_forked(workflows: WorkflowTester) -> None:
+    run = completed(workflows, in_sequence, *"abcde")
+    for position in (3, 2, 4, 1):
+        run = run.fork(step_ids(run)[position])
+        assert finish(workflows, run) == [*"ABCDE"]
+    assert ran == [*"abcde", *"de", *"cde", "e", *"bcde"]
