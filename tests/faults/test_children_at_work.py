@@ -1,0 +1,113 @@
+"""Families run by a whole worker, with its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+
+from django_workflows import start, start_child, step, workflow
+from django_workflows.models import Run
+from django_workflows.worker.process import WorkerProcess
+from tests.cluster.harness import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+_busy = threading.Lock()
+_most: list[int] = []
+
+
+@step(name="faults.counts_threads")
+def occupy(depth: int) -> int:
+    """Notice if another thread is at work as well."""
+    alone = _busy.acquire(blocking=False)
+    _most.append(1 if alone else 2)
+    time.sleep(0.002)
+    if alone:
+        _busy.release()
+    return depth
+
+
+@workflow(name="faults.deep")
+async def deep(depth: int) -> int:
+    await occupy(depth)
+    if depth:
+        await start_child(deep, depth - 1)
+    return await occupy(depth)
+
+
+@workflow(name="faults.nothing")
+async def nothing(number: int) -> int:
+    return number
+
+
+@workflow(name="faults.wide")
+async def wide(count: int) -> int:
+    return sum(await asyncio.gather(*(start_child(nothing, n) for n in range(count))))
+
+
+@contextmanager
+def one_worker() -> Iterator[None]:
+    """A worker on a thread of its own, until the block is left."""
+    over = threading.Event()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            worker = WorkerProcess(("default",))
+            while not over.is_set():
+                worker.work()
+            worker.shutdown(5)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)
+        assert not thread.is_alive()
+        if errors:
+            raise errors[0]
+
+
+def run_to_its_end(run: Run, seconds: float) -> float:
+    began = time.monotonic()
+    with one_worker():
+        until(
+            lambda: Run.objects.get(pk=run.pk).is_closed, "the end of the run", seconds
+        )
+        return time.monotonic() - began
+
+
+def test_waiting_parents_hold_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five generations, each of which waits for the next, on a single thread."""
+    monkeypatch.setattr(
+        settings, "WORKFLOWS", {"THREADS": 1, "LINGER": "50ms"}, raising=False
+    )
+    run = start(deep, 5)
+    run_to_its_end(run, 30)
+    assert run.result() == 5
+    assert len(_most) == 12
+    assert max(_most) == 1
+
+
+def test_thousands_of_children_take_linear_time() -> None:
+    run_to_its_end(start(wide, 10), 30)  # imports, connections, plans
+    runs, seconds = [], []
+    for count in (500, 2000):
+        runs.append(start(wide, count))
+        seconds.append(run_to_its_end(runs[-1], 120))
+    print("500 and 2,000 children:", seconds)
+    assert [run.result() for run in runs] == [sum(range(500)), sum(range(2000))]
+    for run in runs:
+        assert len(run.history()) == 2 * run.args[0] + 3
+    # Four times the children: well below what anything quadratic would take.
+    assert seconds[1] < 9 * seconds[0] + 1
