@@ -11,6 +11,7 @@ from django_workflows import (
     DuplicateRunError,
     WorkflowRunFailedError,
     continue_as_new,
+    get_run,
     get_workflow_metadata,
     sleep,
     start,
@@ -217,3 +218,60 @@ def test_terminate_existing_ends_the_current_run(workflows: WorkflowTester) -> N
     assert other.pk != second.pk
     workflows.advance("1h")
     assert other.result() == "rested"
+
+
+# -- limits -------------------------------------------------------------------------
+
+
+def test_chain_keeps_its_place_among_limited_runs(workflows: WorkflowTester) -> None:
+    """The next in line begins when the chain has ended, not between its runs."""
+
+    @workflow(max_concurrency=1)
+    async def exclusive(left: int) -> str:
+        await sleep("1h")
+        if left:
+            continue_as_new(left - 1)
+        return "done"
+
+    first, second = start(exclusive, 2), start(exclusive, 2)
+    for hour in range(6):
+        workflows.run_until_idle()
+        begun = Run.objects.open().filter(started_at__isnull=False)
+        (at_work,) = begun
+        assert at_work in chain(first if hour < 3 else second)
+        workflows.advance("1h")
+    assert first.result() == second.result() == "done"
+    assert len(chain(second)) == 3
+
+
+def test_rate_limit_counts_a_chain_once(workflows: WorkflowTester) -> None:
+    @workflow(rate_limit="1/h")
+    async def paced(left: int) -> str:
+        await add(left, 1)
+        if left:
+            continue_as_new(left - 1)
+        return "done"
+
+    first, second = start(paced, 3), start(paced, 3)
+    workflows.run_until_idle()
+    assert first.result() == "done"
+    assert get_run(second.pk).status == "pending"
+    workflows.advance("1h")
+    assert second.result() == "done"
+
+
+def test_limited_chain_among_crashes(workflows: WorkflowTester) -> None:
+    @workflow(max_concurrency=2, concurrency_key="left")
+    async def keyed(left: int) -> str:
+        await sleep("1m")
+        if left:
+            continue_as_new(left - 1)
+        return "done"
+
+    runs = [start(keyed, 2) for _ in range(4)]
+    for _ in range(12):
+        workflows.run_until_idle()
+        assert Run.objects.open().filter(started_at__isnull=False).count() <= 2
+        workflows.crash()
+        workflows.advance("1m")
+    assert [run.result() for run in runs] == ["done"] * 4
