@@ -48,3 +48,20 @@ def test_crash_at_each_point_changes_nothing(short_slices: bool) -> None:
                 break  # this run passed fewer points than the first
             _check(run, f"crash{number}", good)
         assert world.deaths > 0.9 * len(counted.passed) / STRIDE
+
+
+@pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
+def test_crash_at_each_point_loses_no_time_out(short_slices: bool) -> None:
+    with World(short_slices=short_slices) as world:
+        world.on_point = counted = Crash()
+        run = start(workflows.takes_too_long, "good")
+        world.run(run)
+        assert run.result() == workflows.TOOK_TOO_LONG
+        for number in range(0, len(counted.passed), 5 * STRIDE - 4):
+            world.on_point = Crash(number)
+            run = start(workflows.takes_too_long, f"crash{number}")
+            world.run(run)
+            assert run.result() == workflows.TOOK_TOO_LONG
+            checks.check_log(run)
+            checks.check_replays(run)
+        assert world.deaths > 1

@@ -16,7 +16,8 @@ from django_workflows import (
     step,
     workflow,
 )
-from django_workflows.errors import PayloadTooLargeError, StepError
+from django_workflows.errors import PayloadTooLargeError, StepError, StepTimeoutError
+from django_workflows.models import Event
 from tests.app.models import Ledger, Marker
 
 #: Whether `blocked_beside_a_step` does what blocks it, as before a fixed deploy.
@@ -328,3 +329,82 @@ async def tidy(account: str) -> None:
         await sleep("1h")
     finally:
         await plain(account, 1)
+
+
+@step(
+    name="faults.hangs",
+    timeout=0.1,
+    retry=RetryPolicy(maximum_attempts=2, initial_interval="10s"),
+)
+def hangs(account: str, attempts: int) -> str:
+    """Takes too long at its first attempts."""
+    _mark(f"{account}/hangs")
+    if not _hung(f"{account}/hangs", attempts):
+        return "in the end"
+    time.sleep(0.12)
+    return "too late"
+
+
+@step(
+    name="faults.hangs_and_tells",
+    heartbeat_timeout=0.1,
+    retry=RetryPolicy(maximum_attempts=3, initial_interval="10s"),
+)
+def hangs_and_tells(account: str) -> list[object]:
+    """Is silent for too long, then raises; each attempt is told of the one before."""
+    facts = get_step_metadata()
+    _mark(f"{account}/tells")
+    told = facts.heartbeat_details or []
+    facts.heartbeat([*told, len(told)])
+    if len(told) == 0:
+        time.sleep(0.12)
+    if len(told) < 2:
+        raise ConnectionError("not yet")
+    return list(told)
+
+
+def _hung(name: str, attempts: int) -> bool:
+    """Whether this is one of the first attempts whose end was recorded, as a crash
+    makes more of them than there are."""
+    errors = Event.objects.filter(
+        run_id=get_step_metadata().run_id,
+        type="step_timed_out",
+        correlation_id=get_step_metadata().step_id,
+    )
+    return errors.count() < attempts
+
+
+@step(
+    name="faults.never_works",
+    schedule_to_close_timeout="25s",
+    retry=RetryPolicy(initial_interval="10s", backoff_coefficient=1),
+)
+def never_works(account: str) -> None:
+    """Is given up after all its attempts took too long together."""
+    _mark(f"{account}/never")
+    raise ConnectionError("never")
+
+
+@workflow(name="faults.takes_too_long")
+async def takes_too_long(account: str) -> list[object]:
+    """Time-outs of all kinds, beside each other and one after the other."""
+    found = await asyncio.gather(
+        hangs(account, 1),
+        hangs(account, 2),
+        hangs_and_tells(account),
+        hangs_and_tells.options(heartbeat_timeout=None)(account),
+        never_works(account),
+        never_works.options(schedule_to_start_timeout="15s", queue="other")(account),
+        return_exceptions=True,
+    )
+    return [each.kind if isinstance(each, StepTimeoutError) else each for each in found]
+
+
+TOOK_TOO_LONG = [
+    "in the end",
+    "start_to_close",
+    [0, 1],
+    [0, 1],
+    "schedule_to_close",
+    "schedule_to_start",
+]
