@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
 from django_workflows.replay.definitions import registry
-from django_workflows.replay.execution import RunBlocked
+from django_workflows.replay.execution import BurstTimeout, RunBlocked
 from django_workflows.replay.guard import watching
 from django_workflows.store import admission, attempts, claims, history
 from django_workflows.store.claims import ClaimedRun, ClaimedStep, StepClaim
@@ -138,18 +138,24 @@ class Loader:
             run = OwnedRun(claim, workflow, self._worker_id)
             loaded.append(run)
             try:
-                self.on_burst(run)
-                with watching:
-                    run.load(logs[run.id])
+                try:
+                    self.on_burst(run)
+                    with watching:
+                        run.load(logs[run.id])
+                finally:
+                    self.on_burst(None)
             except RunBlocked as refusal:
                 blocked.append((run, refusal.error))
+                continue
+            except BurstTimeout as timeout:
+                # It came when the code was through already, or before that was noted.
+                self.on_burst(None)
+                blocked.append((run, run.execution.blocked or timeout))
                 continue
             except Exception as error:
                 # Its log cannot be read by today's code, in whatever way.
                 blocked.append((run, error))
                 continue
-            finally:
-                self.on_burst(None)
             self._adopt_steps(run)
         return blocked
 

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.db import connections
@@ -340,11 +341,14 @@ class WorkerProcess:
         waker.close()
 
     def _note_burst(self, run: OwnedRun | None) -> None:
-        with self._burst_lock:
-            if run is None:
-                self._burst = None
-            else:
+        if run is not None:
+            with self._burst_lock:
                 self._burst = (run, time.monotonic(), threading.get_ident())
+            return
+        while self._burst is not None:
+            # Once this is through, no interruption is on its way any more.
+            with suppress(BurstTimeout), self._burst_lock:
+                self._burst = None
 
     def _watch_burst(self) -> None:
         with self._burst_lock:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
-from django_workflows.replay.execution import RunBlocked
+from django_workflows.replay.execution import BurstTimeout, RunBlocked
 from django_workflows.replay.guard import watching
 from django_workflows.replay.operations import StepCall
 from django_workflows.signals import run_blocked
@@ -439,15 +439,22 @@ class Reactor:
         self._commit([run])
 
     def _advance_one(self, run: OwnedRun, now_us: int) -> bool:
+        error: BaseException
         try:
-            self.on_burst(run)
-            run.advance(now_us)
+            try:
+                self.on_burst(run)
+                run.advance(now_us)
+            finally:
+                self.on_burst(None)
+            return True
         except RunBlocked as blocked:
-            self._block(run, blocked.error)
-            return False
-        finally:
+            error = blocked.error
+        except BurstTimeout as timeout:
+            # It came when the code was through already, or before that was noted.
             self.on_burst(None)
-        return True
+            error = run.execution.blocked or timeout
+        self._block(run, error)
+        return False
 
     def _plan_steps(self, run: OwnedRun, now_us: int) -> None:
         """Queue what is to be started here; offer the rest to whoever can take it."""

@@ -1,0 +1,66 @@
+"""The watchdog of bursts: whenever it comes, nothing but the run's burst is hurt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from django_workflows import sleep, start, workflow
+from django_workflows.models import Run
+from django_workflows.worker.owned import OwnedRun
+from django_workflows.worker.process import WorkerProcess
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@workflow
+async def naps() -> str:
+    await sleep(0.01)
+    return "rested"
+
+
+@pytest.fixture
+def worker(settings: Any) -> Iterator[WorkerProcess]:
+    settings.WORKFLOWS = {"LINGER": "50ms", "BURST_TIMEOUT": "1h"}
+    worker = WorkerProcess(("default",))
+    yield worker
+    worker.shutdown(5)
+
+
+def _wait_for_the_watchdog(worker: WorkerProcess, settings: Any) -> None:
+    """Spend time in the burst that is noted until it is being interrupted."""
+    settings.WORKFLOWS = {"BURST_TIMEOUT": "1ms"}
+    try:
+        for _ in range(2000):
+            time.sleep(0.005)
+    finally:
+        settings.WORKFLOWS = {"LINGER": "50ms", "BURST_TIMEOUT": "1h"}
+
+
+@pytest.mark.parametrize("method", ["advance", "load"])
+def test_interruption_after_the_code_blocks_the_run_and_nothing_else(
+    worker: WorkerProcess, settings: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over when the code is through, and its results are being kept."""
+    slow, quick = start(naps), start(naps)
+    original = getattr(OwnedRun, method)
+
+    def and_dawdle(run: OwnedRun, *given: Any) -> None:
+        original(run, *given)
+        if run.id == slow.pk:
+            _wait_for_the_watchdog(worker, settings)
+
+    monkeypatch.setattr(OwnedRun, method, and_dawdle)
+    worker.work()
+    monkeypatch.setattr(OwnedRun, method, original)
+    worker.work()
+    assert quick.result(timeout=10) == "rested"
+    stored = Run.objects.get(pk=slow.pk)
+    assert "BURST_TIMEOUT" in stored.blocked_reason
+    assert stored.owner == ""
