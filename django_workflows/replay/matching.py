@@ -26,6 +26,7 @@ from django_workflows.replay.events import (
     STEP_CREATED,
     LogEvent,
 )
+from django_workflows.replay.registry import registry
 
 Key = tuple[str, str, bytes | None]
 
@@ -34,6 +35,9 @@ def command_key(event: LogEvent) -> Key:
     """What must be equal for a recorded command to be the issued one."""
     kind = HOOK_CREATED if event.type == HOOK_CONFLICT else event.type
     name = event.detail.get("name", event.correlation_id)
+    if kind == CHILD_CREATED:
+        # Recorded under a name that may have become an alias since.
+        name = registry.current_name(name)
     return (kind, name, event.payload)
 
 

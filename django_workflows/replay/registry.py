@@ -86,6 +86,11 @@ class Registry:
             "the workflow been renamed without keeping the old name in `aliases`?"
         )
 
+    def current_name(self, name: str) -> str:
+        """What the workflow is called today that goes, or went, by this name."""
+        found = self._newest.get(name)
+        return name if found is None else found.name
+
     def names_of(self, name: str) -> list[str]:
         """This name, and all others that mean the same workflow, in any version."""
         names = [name]

@@ -9,10 +9,13 @@ import pytest
 
 from django_workflows import (
     DuplicateRunError,
+    InvalidRunStateError,
     WorkflowNotRegisteredError,
+    continue_as_new,
     get_workflow_metadata,
     sleep,
     start,
+    start_child,
     start_many,
     workflow,
 )
@@ -234,6 +237,74 @@ def test_a_start_without_a_key_looks_for_none(
 ) -> None:
     (renamed,) = deploy(RENAMED)
     assert renamed.start() != renamed.start()
+
+
+def test_a_retry_does_not_take_a_key_that_a_run_under_the_new_name_holds(
+    workflows: WorkflowTester, deploy: Deploys
+) -> None:
+    (old_code,) = deploy(OLD)
+    old = old_code.options(key="k").start()
+    workflows.run_until_idle()
+    old.cancel()
+    workflows.run_until_idle()
+    (renamed,) = deploy(RENAMED)
+    new = renamed.options(key="k", on_conflict="restart_closed").start()
+    assert new != old
+    with pytest.raises(InvalidRunStateError, match="holds its key 'k'"):
+        old.retry()
+    workflows.advance("1h")
+    for run in (old, new):
+        run.refresh_from_db()
+    assert (old.status, new.status) == ("cancelled", "completed")
+
+
+def chain(name: str, **options: Any) -> Any:
+    def define() -> Workflow[..., Any]:
+        async def code(left: int = 1) -> Any:
+            await sleep("1h")
+            if left:
+                continue_as_new(left - 1)
+            return get_workflow_metadata().version
+
+        return workflow(name=name, **options)(code)
+
+    return define
+
+
+def test_a_chain_keeps_its_name_and_version(
+    workflows: WorkflowTester, deploy: Deploys
+) -> None:
+    deploy(chain("accounts.watch", version="1"))
+    run = start("accounts.watch", 2)
+    workflows.run_until_idle()
+    (renamed, _) = deploy(
+        chain("shop.watch", version="1", aliases=["accounts.watch"]),
+        chain("shop.watch", version="2"),
+    )
+    workflows.advance("4h")
+    assert run.result() == "1"
+    runs = Run.objects.for_workflow(renamed)
+    assert {(run.workflow, run.version) for run in runs} == {("accounts.watch", "1")}
+    assert runs.count() == 3
+
+
+def test_children_by_the_old_name(workflows: WorkflowTester, deploy: Deploys) -> None:
+    def define() -> Workflow[..., Any]:
+        async def code() -> Any:
+            return await start_child("accounts.onboard")
+
+        return workflow(name="shop.parent")(code)
+
+    deploy(OLD, define)
+    run = start("shop.parent")
+    workflows.run_until_idle()
+    deploy(RENAMED, define)
+    workflows.assert_replays(run)
+    workflows.advance("1h")
+    assert run.result() == "new code"
+    assert workflows.run("shop.parent") == "new code"
+    children = Run.objects.filter(parent__isnull=False).order_by("created_at", "id")
+    assert [run.workflow for run in children] == ["accounts.onboard", "shop.onboard"]
 
 
 def test_renamed_and_in_a_new_version(

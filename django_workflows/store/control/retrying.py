@@ -16,6 +16,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.cuts import RESULTS, RetryPlan, plan_retry
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
+from django_workflows.replay.registry import registry
 from django_workflows.store.control.reviving import take_up_children
 from django_workflows.store.control.rows import (
     append_event,
@@ -174,18 +175,31 @@ def _take_key(
 ) -> None:
     if taken["start_key"] is None or taken["key_held"] is not None:
         return
+    held = key_hash(taken["start_key"])
+    others = registry.names_of(taken["workflow"])[1:]
+    if others and _is_held(others, held):
+        raise _key_is_held(run_id, taken)
     try:
         with transaction.atomic(using=alias()), database.cursor() as cursor:
             cursor.execute(
                 "UPDATE django_workflows_run SET key_held = %s WHERE id = %s",
-                (key_hash(taken["start_key"]), run_id),
+                (held, run_id),
             )
     except IntegrityError:
-        raise InvalidRunStateError(
-            f"run {run_id} cannot be retried: another run of {taken['workflow']} holds "
-            f"its key {taken['start_key']!r} by now",
-            run_id=run_id,
-        ) from None
+        raise _key_is_held(run_id, taken) from None
+
+
+def _is_held(names: Sequence[str], key_held: str) -> bool:
+    runs = Run.objects.using(alias()).filter(workflow__in=names, key_held=key_held)
+    return runs.exists()
+
+
+def _key_is_held(run_id: str, taken: dict[str, Any]) -> InvalidRunStateError:
+    return InvalidRunStateError(
+        f"run {run_id} cannot be retried: another run of {taken['workflow']} holds "
+        f"its key {taken['start_key']!r} by now",
+        run_id=run_id,
+    )
 
 
 def _reopen(
