@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 from django_workflows.core import serialization
-from django_workflows.replay.api import create_hook, sleep
+from django_workflows.replay.api import create_hook, sleep, start_child
 from django_workflows.replay.definitions import Workflow, workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import RunBlocked
@@ -99,6 +99,30 @@ def test_new_field_with_a_default_is_no_divergence(
     _deploy(WithCurrency, monkeypatch)
     run.drop()
     assert run.run().result == [7, True]
+
+
+def test_new_field_of_an_argument_of_a_child_is_no_divergence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @workflow(name="tests.matching.child")
+    async def child(first: Any, *, second: Any) -> None: ...
+
+    @workflow
+    async def flow() -> Any:
+        order = Order(number=7)
+        start_child(child, order, second=(order, {order.number: [order]}))
+        await sleep(5)
+        return "done"
+
+    run = drive(flow)
+
+    class WithCurrency(pydantic.BaseModel):
+        number: int
+        currency: str = "EUR"
+
+    _deploy(WithCurrency, monkeypatch)
+    run.drop()
+    assert run.run().result == "done"
 
 
 def test_changed_value_is_a_divergence_all_the_same(
