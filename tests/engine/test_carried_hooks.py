@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from django_workflows import (
+    HookConflictError,
     HookNotFoundError,
     WorkflowRunFailedError,
     continue_as_new,
@@ -20,12 +21,7 @@ from django_workflows import (
 )
 from django_workflows.models import Hook
 from django_workflows.testing import WorkflowTester
-from tests.engine.chains import (
-    allowance,
-    chain,
-    collect,
-    types,
-)
+from tests.engine.chains import add, allowance, chain, collect, types
 
 
 def test_hook_is_kept_with_unread_payloads(workflows: WorkflowTester) -> None:
@@ -207,3 +203,74 @@ def test_deadline_of_a_successor(workflows: WorkflowTester) -> None:
     workflows.run_until_idle()
     second = chain(run)[1]
     assert allowance(second) == allowance(run) == timedelta(minutes=30)
+
+
+# -- copies of a successor ----------------------------------------------------------
+
+
+@workflow
+async def two_sided(again: bool) -> list[Any]:
+    """Claims one of its carried hooks before a step, the other after it."""
+    if again:
+        create_hook("left")
+        create_hook("right")
+        await sleep("1m")
+        continue_as_new(False)
+    left = create_hook("left")
+    assert await left.get_conflict() is None
+    first = await add(1, 2)
+    right = create_hook("right")
+    return [first, await left, await right]
+
+
+def test_fork_of_a_successor_claims_what_it_was_handed(
+    workflows: WorkflowTester,
+) -> None:
+    run = start(two_sided, True)
+    workflows.advance("1m")
+    second = chain(run)[1]
+    (step_id,) = [
+        event.correlation_id
+        for event in second.history()
+        if event.type == "step_created"
+    ]
+    with pytest.raises(HookConflictError, match=second.pk):
+        second.fork(from_step=step_id)
+    second.terminate()
+    fork = second.fork(from_step=step_id)
+    workflows.run_until_idle()
+    for token in ("right", "left"):
+        assert resume_hook(token, token).pk == fork.pk
+    workflows.run_until_idle()
+    assert fork.result() == [3, "left", "right"]
+    workflows.assert_replays(fork)
+    assert not Hook.objects.exists()
+
+
+def test_replay_of_a_successor_starts_without_hooks(workflows: WorkflowTester) -> None:
+    run = start(two_sided, True)
+    workflows.advance("1m")
+    second = chain(run)[1]
+    second.terminate()
+    again = second.replay()
+    assert again.continued_from is None
+    workflows.run_until_idle()
+    assert "hook_carried" not in types(again)
+    for token in ("right", "left"):
+        resume_hook(token, token)
+    workflows.run_until_idle()
+    assert again.result() == [3, "left", "right"]
+
+
+def test_older_link_can_be_run_again(workflows: WorkflowTester) -> None:
+    run = start(collect, "c", [], 2)
+    for payload in (1, 2):
+        workflows.run_until_idle()
+        resume_hook("c", payload)
+    workflows.run_until_idle()
+    again = chain(run)[0].replay()
+    for payload in (3, 4):
+        workflows.run_until_idle()
+        resume_hook("c", payload)
+    workflows.run_until_idle()
+    assert (run.result(), again.result()) == ([1, 2], [3, 4])
