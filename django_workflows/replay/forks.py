@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django_workflows.core.ids import derive_id
+from django_workflows.core.ids import derive_id, timed_id
 from django_workflows.replay import events as log
 from django_workflows.replay.cuts import Open, is_delivered, open_after
 from django_workflows.replay.events import LogEvent
-from django_workflows.replay.secrets import SEED_BYTES, hook_token
+from django_workflows.replay.secrets import SEED_BYTES, derive, hook_token
 
 #: Entries that tell of attempts: those of an operation that is issued anew are void.
 _ATTEMPTS = (log.STEP_STARTED, log.STEP_RETRYING, log.STEP_TIMED_OUT)
@@ -34,6 +34,10 @@ class Fork:
     delivered: LogEvent | None
     open: Open
     seed: bytes
+    #: Children to be started anew: the original's, by id, and the calls of the fork.
+    children: list[tuple[str, LogEvent]]
+    #: Those of the calls whose child the code has asked to stop.
+    cancelled: set[str]
     #: As of the end of the copied log.
     attempt: int = 1
     epoch: int = 0
@@ -127,14 +131,18 @@ def fork_log(
     last = prefix[-1].seq or 0
     edges = [edge for edge in edges_of(prefix[0]) if edge.until < last]
     seeds = seed[: SEED_BYTES * (len(edges) + 1)] + fork_seed
-    rewrite = _Rewriting(run_id, fork_id, fork_seed, opened)
-    fork = Fork([], None, rewrite.opened, seeds)
+    rewrite = _Rewriting(run_id, fork_id, fork_seed, opened, now_us)
+    fork = Fork([], None, rewrite.opened, seeds, [], set())
     numbers: dict[int, int] = {}
     for event in prefix:
         copy = rewrite.copy(event)
         if copy is not None:
             fork.events.append(copy)
             copy.seq = len(fork.events)
+            if event.type == log.CHILD_CREATED and event.correlation_id in rewrite.ids:
+                fork.children.append((event.detail["run_id"], copy))
+            elif event.type == log.CHILD_CANCEL_REQUESTED:
+                fork.cancelled.add(copy.correlation_id)
         numbers[event.seq or 0] = len(fork.events)
         if event.type == log.RUN_RETRIED and copy is not None:
             fork.attempt, fork.epoch = event.detail["attempt"], event.detail["epoch"]
@@ -164,8 +172,15 @@ class _Rewriting:
     """Copies entries: what is open gets ids, and tokens, of the fork's own."""
 
     def __init__(
-        self, run_id: str, fork_id: str, fork_seed: bytes, opened: Open
+        self,
+        run_id: str,
+        fork_id: str,
+        fork_seed: bytes,
+        opened: Open,
+        now_us: int,
     ) -> None:
+        self.now_us = now_us
+        self.children = 0
         self.run_id = run_id
         self.fork_id = fork_id
         self.fork_seed = fork_seed
@@ -197,9 +212,24 @@ class _Rewriting:
         )
         if event.type in (log.HOOK_CREATED, log.HOOK_CONFLICT, log.HOOK_CARRIED):
             self._rename_token(event, copy)
+        elif event.type in (log.CHILD_CREATED, log.CHILD_CANCEL_REQUESTED):
+            self._rename_child(event, copy)
         if key in self.ids:
             self.opened.take(copy)
         return copy
+
+    def _rename_child(self, event: LogEvent, copy: LogEvent) -> None:
+        """A child without an outcome is started anew, as another run."""
+        detail = dict(event.detail)
+        if event.type == log.CHILD_CREATED and event.correlation_id in self.ids:
+            secret = derive(self.fork_seed, "child", copy.correlation_id)
+            self.children += 1
+            detail["run_id"] = timed_id(
+                "wrun", self.now_us // 1000, self.children, secret
+            )
+        if "follows" in detail:
+            detail["follows"] = self.ids.get(detail["follows"], detail["follows"])
+        copy.detail = detail
 
     def _rename_token(self, event: LogEvent, copy: LogEvent) -> None:
         """A token that was made for the run, or out of its id, is made anew."""

@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from django_workflows import (
+    DuplicateRunError,
     HookConflictError,
     WorkflowRunNotFoundError,
     create_hook,
@@ -16,6 +17,7 @@ from django_workflows import (
     set_attributes,
     sleep,
     start,
+    start_child,
     step,
     uuid4,
     workflow,
@@ -365,3 +367,59 @@ def test_a_fork_can_be_forked(workflows: WorkflowTester) -> None:
         run = run.fork(step_ids(run)[position])
         assert finish(workflows, run) == [*"ABCDE"]
     assert ran == [*"abcde", *"de", *"cde", "e", *"bcde"]
+
+
+@workflow
+async def child(name: str) -> str:
+    await sleep("10m")
+    return await do(name)
+
+
+@workflow
+async def parent() -> list[Any]:
+    handles = [start_child(child, "x"), start_child(child.options(priority=3), "y")]
+    first = await do("a")
+    return [first, *[await handle for handle in handles], await do("b")]
+
+
+def test_children_without_an_outcome_are_started_anew(
+    workflows: WorkflowTester,
+) -> None:
+    run = start(parent)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    before = [snapshot(each) for each in (run, *run.children.all())]
+    fork = run.fork(step_ids(run)[0])
+    early = run.fork(run.last_seq)
+    assert ran == ["a"]
+    assert [snapshot(each) for each in (run, *run.children.all())] == before
+    assert finish(workflows, early) == ["A", "X", "Y", "B"]
+    assert finish(workflows, fork) == ["A", "X", "Y", "B"]
+    assert finish(workflows, run) == ["A", "X", "Y", "B"]
+    assert sorted(ran) == sorted("aaxyxyxybbb")  # one of the forks kept its first step
+    assert sorted(early.children.values_list("priority", flat=True)) == [0, 3]
+    assert {each.root_id for each in early.children.all()} == {early.pk}
+
+
+def test_children_with_an_outcome_are_not(workflows: WorkflowTester) -> None:
+    run = start(parent)
+    workflows.advance("1h")
+    fork = run.fork(step_ids(run)[1])
+    assert finish(workflows, fork) == ["A", "X", "Y", "B"]
+    assert sorted(ran) == sorted("axybb")
+    assert not fork.children.exists()
+
+
+@workflow
+async def keyed_parent() -> list[Any]:
+    handle = start_child(child.options(key="only one"), "x")
+    return [await do("a"), await handle, await do("b")]
+
+
+def test_a_childs_key_that_is_held(workflows: WorkflowTester) -> None:
+    run = start(keyed_parent)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    with pytest.raises(DuplicateRunError, match="only one"):
+        run.fork(run.last_seq)
+    assert Run.objects.count() == 2

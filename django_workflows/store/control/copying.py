@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core.ids import new_id
-from django_workflows.errors import HookConflictError
+from django_workflows.errors import DuplicateRunError, HookConflictError
 from django_workflows.models import Run
 from django_workflows.replay import events as log
 from django_workflows.replay.definitions import registry
@@ -30,6 +30,7 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.history import read_outline
 from django_workflows.store.hooks import claim_token, token_hash
+from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.starting import NewRun, insert_runs
 
 #: Keeps a run from being deleted while it is copied, and nobody from going on with it.
@@ -148,6 +149,7 @@ def _fork(database: BaseDatabaseWrapper, run_id: str, from_step: str | int) -> s
     _set_origin(database, new.id, dict(fork.events[0].detail), fork.events[0].time)
     _insert_log(database, new.id, fork)
     hooks = fork.open.hooks.values()
+    _start_children(database, new, fork)
     for hook in sorted(hooks, key=lambda hook: token_hash(hook.detail["token"])):
         held_by = claim_token(database, new.id, hook)
         if held_by is not None:
@@ -200,3 +202,30 @@ def _insert_log(database: BaseDatabaseWrapper, run_id: str, fork: Fork) -> None:
                 run_id,
             ),
         )
+
+
+def _start_children(database: BaseDatabaseWrapper, parent: NewRun, fork: Fork) -> None:
+    """Start anew, with the options they had, the children without an outcome."""
+    deadline_us = None
+    if parent.timeout is not None:
+        now_us = database_time(database)
+        deadline_us = now_us + round(parent.timeout * 1_000_000)
+    for child_id, call in fork.children:
+        if "held_by" in call.detail:
+            continue  # its key was held: no child of its own answers the call
+        original = _keep(database, child_id)
+        numbered, _ = read_outline(database, child_id)
+        new = _copy_of(database, original, numbered, call.detail["run_id"])
+        new.key = original.key
+        new.parent_id = new.root_id = parent.id
+        new.parent_call = call.correlation_id
+        new.parent_close_policy = original.parent_close_policy
+        if original.parent_close_policy != "abandon":
+            new.deadline_us = deadline_us
+        if new.id not in insert_runs(database, [new]):
+            raise DuplicateRunError(
+                f"run {parent.id} cannot start its child: the key {new.key!r} of "
+                f"{new.workflow} is held by another run"
+            )
+        if call.correlation_id in fork.cancelled:
+            insert_inbox(database, new.id, log.CANCEL_REQUESTED)
