@@ -71,14 +71,16 @@ class InlineExecutor:
         pulse = attempt.pulse
         runs = Run.objects.using(alias()).open().filter(pk=attempt.run_id)
 
-        def look(has_details: bool) -> None:
-            if not runs.exists():
+        def look() -> None:
+            due = next_deadline(attempt)[0] if attempt.is_bounded else float("inf")
+            if due <= time.monotonic():
+                pulse.stopped = "the attempt has timed out"
+            elif not runs.exists():
                 pulse.stopped = "the run of this step has been ended"
 
         pulse.begin()
-        pulse.on_beat = look
+        pulse.look = look
         ended = run_sync(self._mocked(attempt))
-        pulse.on_beat = None
         pulse.hear(None)
         return _judged(ended, pulse.beat_at - pulse.began_at, pulse.silence)
 

@@ -159,6 +159,9 @@ def _run_atomic(attempt: Attempt) -> Ended:
     """
     with transaction.atomic(using=alias()):
         result = _dump_result(_call(attempt)())
+        if attempt.pulse.is_stopped():
+            transaction.set_rollback(True, using=alias())
+            return Ended(attempt, is_void=True)
         database = connection()
         row = attempt.row("completed", database_time(database))
         with database.cursor() as cursor:

@@ -31,6 +31,7 @@ class Pulse:
         "is_over",
         "is_unwritten",
         "kill",
+        "look",
         "on_beat",
         "silence",
         "stopped",
@@ -56,8 +57,10 @@ class Pulse:
         #: are.
         self.waits = False
         self.stored: threading.Event | None = None
-        #: Why it shall stop; empty while it may go on.
+        #: Why it shall stop; empty while it may go on. Where nobody watches over it
+        #: meanwhile, `look` finds out.
         self.stopped = ""
+        self.look: Callable[[], None] | None = None
         #: For code in a process of its own: end it; tell it why it shall stop.
         self.kill: Callable[[], None] | None = None
         self.tell: Callable[[str], None] | None = None
@@ -70,6 +73,12 @@ class Pulse:
         """The attempt's code begins now."""
         self.began_at = self.beat_at = time.monotonic()
 
+    def is_stopped(self) -> bool:
+        """Whether what its code has done does not count any more."""
+        if self.look is not None:
+            self.look()
+        return bool(self.stopped)
+
     def beat(self, details: Any) -> None:
         """The code is alive. Raises as ``StepMetadata.heartbeat`` says."""
         data = None
@@ -77,7 +86,7 @@ class Pulse:
             data = serialization.dumps(details, root="heartbeat details")
             check_size(data)
         self.hear(data)
-        if self.stopped:
+        if self.is_stopped():
             raise StepCancelledError(self.stopped)
         if data is not None and self.waits:
             self._wait_until_stored()

@@ -21,6 +21,7 @@ from django_workflows import (
 )
 from django_workflows.models import Run, Step
 from django_workflows.testing import WorkflowTester
+from tests.app.models import Ledger
 
 #: How long each attempt takes, in seconds, or what it raises.
 plan: list[float | Exception] = []
@@ -225,6 +226,25 @@ def test_the_deadline_is_told_to_the_step(workflows: WorkflowTester) -> None:
 def test_times_that_make_no_sense_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=r"soon|-1|more than 0"):
         slow.options(**{name: value})
+
+
+@step(atomic=True, timeout=0.2)
+def books_slowly() -> int:
+    number = get_step_metadata().attempt
+    Ledger.objects.create(account=f"attempt {number}")
+    time.sleep(_next())
+    return number
+
+
+def test_what_an_atomic_step_wrote_too_late_is_rolled_back(
+    workflows: WorkflowTester,
+) -> None:
+    plan[:] = [0.3, 0]
+    run = start(calls, books_slowly, {})
+    workflows.advance("1m")
+    assert run.result() == 2
+    assert [row.account for row in Ledger.objects.all()] == ["attempt 2"]
+    assert events_of(run)[:3] == ["step_started", "step_timed_out", "step_started"]
 
 
 # -- a step that says it was cancelled ------------------------------------------------

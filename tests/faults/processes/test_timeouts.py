@@ -11,6 +11,7 @@ import pytest
 
 from django_workflows import start, start_many
 from django_workflows.models import Run, Step
+from tests.app.models import Ledger
 from tests.cluster.harness import ClusterProcess, until
 from tests.faults import checks
 from tests.faults.processes import timed, workflows
@@ -61,6 +62,21 @@ def test_attempt_that_takes_too_long_is_given_up(
     assert len(cluster.pids("worker")) == 1
     for each in (run, neighbour):
         checks.check_log(each)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_what_an_atomic_step_wrote_too_late_is_rolled_back(
+    start_cluster: StartCluster, isolation: str
+) -> None:
+    cluster = start_cluster(1)
+    options = {"timeout": 1, "isolation": isolation}
+    run = start(timed.calls, "books_slowly", options, "a")
+    assert run.result(timeout=20) == 2
+    if isolation == "thread":
+        cluster.expect("a-1-ended")
+    time.sleep(0.3)  # for what must not happen
+    assert [row.amount for row in Ledger.objects.filter(account="a")] == [2]
+    checks.check_log(run)
 
 
 @pytest.mark.parametrize("name", ["counts", "counts_on_loop"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from django_workflows import (
@@ -15,6 +16,7 @@ from django_workflows import (
     step,
     workflow,
 )
+from tests.app.models import Ledger
 from tests.cluster.tasks import mark
 
 #: Longer than any test.
@@ -42,6 +44,18 @@ async def hangs_on_loop(key: str, attempts: int) -> int:
         except asyncio.CancelledError:
             mark(f"{key}-cancelled")
             raise
+    return attempt
+
+
+@step(name="timed.books_slowly", atomic=True)
+def books_slowly(key: str) -> int:
+    """Book, and take too long at the first attempt."""
+    attempt = get_step_metadata().attempt
+    Ledger.objects.create(account=key, amount=Decimal(attempt))
+    mark(f"{key}-{attempt}")
+    if attempt == 1:
+        time.sleep(3)
+    mark(f"{key}-{attempt}-ended")
     return attempt
 
 
@@ -129,6 +143,7 @@ STEPS = {
     for each in (
         hangs,
         hangs_on_loop,
+        books_slowly,
         counts,
         counts_on_loop,
         listens,
