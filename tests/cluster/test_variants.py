@@ -12,7 +12,8 @@ from django.test import override_settings
 from django_q.models import Failure, OrmQ, Success
 from django_q.tasks import async_task
 
-from tests.cluster import tasks
+from django_workflows import start
+from tests.cluster import tasks, workflows
 from tests.cluster.conftest import StartCluster
 from tests.cluster.harness import ClusterProcess, until
 
@@ -81,6 +82,19 @@ def test_plain_qcluster_works_and_says_what_is_better(
     os.kill(cluster.pid, signal.SIGTERM)
     assert cluster.end() == 0
     assert not cluster.session()
+
+
+def test_plain_qcluster_replaces_a_worker_full_of_hanging_threads(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster("qcluster")
+    run = start(workflows.hangs, 16)  # two workers: one of them has eight, or both
+    assert run.result(timeout=30) == ["StepTimeoutError"] * 16
+    lines = cluster.marks_path.read_text().splitlines()
+    hung = {int(line.split()[2]) for line in lines}
+    until(lambda: hung - cluster.session(), "the end of a worker")
+    assert "this process is replaced" in cluster.log()
+    assert start(workflows.hop, "after").result(timeout=20) == "after"
 
 
 def test_redis_wakes_the_cluster(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from django_workflows import sleep, step, workflow
 from tests.cluster import tasks
 
@@ -38,3 +41,19 @@ async def haul(key: str, seconds: float) -> str:
     """Run a long step and a short one."""
     await slow(f"{key}-1", seconds)
     return await mark(f"{key}-2")
+
+
+@step(timeout=0.5, max_retries=0)
+def hang(key: str) -> None:
+    """Mark the key, and do not come back in time."""
+    tasks.mark(key)
+    time.sleep(120)
+
+
+@workflow
+async def hangs(count: int) -> list[str]:
+    """Many steps that take too long."""
+    found = await asyncio.gather(
+        *(hang(f"hang{number}") for number in range(count)), return_exceptions=True
+    )
+    return [type(error).__name__ for error in found]
