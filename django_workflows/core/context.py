@@ -32,6 +32,8 @@ class StepMetadata:
         default=None, repr=False
     )
 
+    #: Its writes and its end are one transaction, still open.
+    is_atomic: bool = field(default=False, repr=False)
     #: The root of its run, once it was asked for.
     root_id: str | None = field(default=None, repr=False)
     #: How often this attempt has started each thing.

@@ -236,6 +236,7 @@ def metadata_of(attempt: Attempt) -> context.StepMetadata:
         workflow=attempt.workflow,
         _beat=attempt.pulse.beat,
         _lend=attempt.lend,
+        is_atomic=attempt.settings.atomic,
     )
 
 
