@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
+from django.test import override_settings
 
 from django_workflows import (
     DuplicateRunError,
@@ -13,6 +17,7 @@ from django_workflows import (
     continue_as_new,
     get_run,
     get_workflow_metadata,
+    set_attributes,
     sleep,
     start,
     step,
@@ -188,6 +193,43 @@ def test_poison_arguments_fail_the_run_alone(workflows: WorkflowTester) -> None:
     with pytest.raises(WorkflowRunFailedError, match="MAX_PAYLOAD_BYTES"):
         run.result()
     assert len(chain(run)) == 1
+
+
+def test_attributes_are_those_set_by_then(workflows: WorkflowTester) -> None:
+    @workflow
+    async def saying(round_: int) -> dict[str, Any]:
+        if round_ < 3:
+            set_attributes(round=round_, **{f"seen{round_}": True})
+            continue_as_new(round_ + 1)
+        return get_workflow_metadata().attributes
+
+    options = saying.options(attributes={"customer": 7, "round": 0})
+    found = workflows.run(options, 1)
+    assert found == {"customer": 7, "round": 2, "seen1": True, "seen2": True}
+
+
+def test_history_limits_count_each_run_alone(
+    workflows: WorkflowTester, caplog: pytest.LogCaptureFixture
+) -> None:
+    low = {"HISTORY_WARNING": 10, "HISTORY_LIMIT": 12}
+    with override_settings(WORKFLOWS=low):
+        assert workflows.run(count_down, 20)["total"] == 210
+    assert not [r for r in caplog.records if getattr(r, "action", "") == "history_long"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_result_of_a_chain_on_an_event_loop(workflows: WorkflowTester) -> None:
+    run = start(resting, 2)
+    workflows.advance("1h")
+
+    async def wait() -> Any:
+        with pytest.raises(TimeoutError):
+            await run.aresult(timeout=0.05)
+        waiting = asyncio.ensure_future(run.aresult(timeout=30))
+        await sync_to_async(workflows.advance)("1h")
+        return await waiting
+
+    assert async_to_sync(wait)() == "rested"
 
 
 # -- keys ---------------------------------------------------------------------------

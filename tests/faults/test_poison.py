@@ -174,3 +174,25 @@ def test_codec_that_refuses_a_value_fails_only_its_run(fickle: type[Fickle]) -> 
     assert run.result() == "RuntimeError"
     assert other.result() == [1, 5, 2]
     checks.check_log(other)
+
+
+def test_codec_that_refuses_a_successor_fails_only_its_run(
+    fickle: type[Fickle],
+) -> None:
+    with World() as world:
+        run = start(workflows.relay, "a", 2, 1, [])
+        other = start(workflows.relay, "b", 2, 1, [])
+        world.idle()
+        resume_hook("a/inbox", "ab")
+        resume_hook("b/inbox", "cd")
+        fickle.refused = b'"ab"'
+        world.answers["b/inbox"] = ["ef"]
+        world.run(run, other)
+        world.run(Run.objects.get(continued_from=other.pk))
+        assert world.deaths == 0
+    with pytest.raises(WorkflowRunFailedError, match="out of order"):
+        run.result()
+    assert other.result() == ["cd", "ef"]
+    assert not Run.objects.filter(continued_from=run.pk).exists()
+    checks.check_log(run)
+    checks.check_log(other)

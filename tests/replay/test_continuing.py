@@ -19,8 +19,9 @@ from django_workflows.replay.api import (
 )
 from django_workflows.replay.definitions import workflow
 from django_workflows.replay.execution import RunBlocked
+from django_workflows.replay.saga import saga
 from tests.replay.driver import Driver, check_replays, drive
-from tests.replay.steps import echo
+from tests.replay.steps import echo, undo
 
 calls: list[Any] = []
 
@@ -207,6 +208,51 @@ def test_error_on_the_way_out_changes_nothing() -> None:
 
     run = drive(flow)
     assert next_input(run) == ()
+    check_replays(run)
+
+
+def test_sagas_are_not_undone() -> None:
+    @workflow
+    async def flow(again: bool) -> None:
+        async with saga() as s:
+            s.compensate(undo, "a")
+            await echo("a")
+            continue_as_new(False)
+
+    run = drive(flow, True).run()
+    assert next_input(run) == (False,)
+    assert run.count("step_created") == 1
+    check_replays(run)
+
+
+def test_flattened_workflow_continues_the_run_that_it_is_part_of() -> None:
+    @workflow
+    async def inner(left: int) -> None:
+        await echo(left)
+        continue_as_new(left, name="outer")
+
+    @workflow
+    async def flow(count: int, name: str = "") -> None:
+        await inner(count + 1)
+
+    run = drive(flow, 1).run()
+    assert next_input(run) == (2, ("name", "outer"))
+    check_replays(run)
+
+
+def test_cancellation_in_the_same_burst_changes_nothing_any_more() -> None:
+    @workflow
+    async def flow(again: bool) -> None:
+        try:
+            await sleep("1d")
+        except asyncio.CancelledError:
+            await echo("clean")
+            continue_as_new(False)
+
+    run = drive(flow, True)
+    run.cancel()
+    run.run()
+    assert next_input(run) == (False,)
     check_replays(run)
 
 
