@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,21 +12,44 @@ from django_workflows.core.durations import to_seconds
 
 _RATE = re.compile(r"\s*([0-9]+)\s*/\s*(\S(?:.*\S)?)\s*")
 _LONGEST_TEXT = 40
-#: A start that comes late by no more than this share of the window does not lower the
-#: rate; nor does one that comes late by more than so many seconds gain all of it back.
-_TOLERANCE, _MOST_TOLERANCE = 0.01, 0.1
+#: Starts are remembered in so many parts of a window.
+_PARTS = 100
+#: Starts that come late are made up for as far as this share of the window goes, and
+#: not more than so many seconds: more would be a burst, not a pace.
+_TOLERANCE, _MOST_TOLERANCE = 0.05, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a rate has to know of the starts so far. Times are in microseconds."""
+
+    #: When the last start was due; it may have come later.
+    due_us: int | None = None
+    #: Times, oldest first, and how many starts there were since the one before.
+    starts: tuple[tuple[int, int], ...] = ()
+
+    def dump(self) -> str:
+        return json.dumps([self.due_us, self.starts])
+
+    @classmethod
+    def load(cls, text: str) -> Pace:
+        """The pace of a text from `dump`; of an empty one, that of no starts."""
+        if not text:
+            return cls()
+        due_us, starts = json.loads(text)
+        return cls(due_us, tuple((time_us, count) for time_us, count in starts))
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many starts, at most, in any window of so many seconds; evenly spaced.
-
-    Late starts may be made up for within a tolerance of 1 % of the window, 0.1 seconds
-    at most. The spacing is that much wider, so that even then no window holds more.
-    """
+    """So many starts, at most, in any window of so many seconds; evenly spaced."""
 
     count: int
     seconds: float
+
+    @property
+    def window_us(self) -> int:
+        return max(1, round(self.seconds * 1e6))
 
     @property
     def tolerance_us(self) -> int:
@@ -34,26 +58,35 @@ class Rate:
     @property
     def interval_us(self) -> int:
         """Microseconds between two starts, rounded up."""
-        return -(-(round(self.seconds * 1e6) + self.tolerance_us) // self.count)
+        return -(-self.window_us // self.count)
 
-    def next_us(self, last_us: int | None, now_us: int) -> int:
-        """When the next start may be, in microseconds; not after `now_us` if now.
+    def next_us(self, pace: Pace, now_us: int) -> int:
+        """When the next start may be, in microseconds; not after `now_us` if now."""
+        due_us = now_us
+        if pace.due_us is not None:
+            due_us = max(pace.due_us + self.interval_us, now_us - self.tolerance_us)
+        # The window that ends with the next start holds at most `count` with it.
+        room, window_us = self.count - 1, self.window_us
+        for time_us, count in reversed(pace.starts):
+            if time_us + window_us <= due_us:
+                break
+            room -= count
+            if room < 0:
+                return max(due_us, time_us + window_us)
+        return due_us
 
-        `last_us` is what the last `take` returned, by whatever rate; None before it.
-        """
-        if last_us is None:
-            return now_us
-        return max(last_us + self.interval_us, now_us - self.tolerance_us)
-
-    def take(
-        self, last_us: int | None, now_us: int, wanted: int
-    ) -> tuple[int, int | None]:
-        """How many of `wanted` may start now, and as when the last of them counts."""
-        due_us = self.next_us(last_us, now_us)
-        allowed = min(wanted, (now_us - due_us) // self.interval_us + 1)
-        if allowed <= 0:
-            return 0, last_us
-        return allowed, due_us + (allowed - 1) * self.interval_us
+    def take(self, pace: Pace, now_us: int) -> Pace | None:
+        """The pace after a start now; None if it may not be yet."""
+        due_us = self.next_us(pace, now_us)
+        if due_us > now_us:
+            return None
+        window_us = self.window_us
+        part_us = max(1, window_us // _PARTS)
+        starts = [one for one in pace.starts if one[0] + window_us > now_us]
+        count = 1
+        if starts and starts[-1][0] // part_us == now_us // part_us:
+            count += starts.pop()[1]
+        return Pace(due_us, (*starts, (now_us, count)))
 
 
 def parse_rate(text: Any) -> Rate:

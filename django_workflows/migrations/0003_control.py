@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             name='Limit',
             fields=[
                 ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('paced_at', models.DateTimeField(null=True)),
+                ('pace', models.TextField(blank=True, db_default='', default='')),
             ],
             options={
                 'verbose_name': 'limit',

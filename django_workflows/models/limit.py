@@ -14,8 +14,8 @@ class Limit(models.Model):
     """
 
     key = models.CharField(primary_key=True, max_length=64)
-    #: As when the last start counts for the rate limit; never later than it was.
-    paced_at = models.DateTimeField(null=True)
+    #: What the rate limit has to know of the starts so far, as JSON.
+    pace = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         verbose_name = _("limit")

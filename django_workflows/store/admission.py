@@ -65,7 +65,7 @@ _LINES = """
         FROM limit_keys k WHERE k.limit_key IS NOT NULL
     )
     SELECT r.limit_key, r.workflow, r.version, r.max_concurrency, r.rate_limit,
-        ({count}), l.paced_at, {now}, r.priority, r.queued_at
+        ({count}), COALESCE(l.pace, ''), {now}, r.priority, r.queued_at
     FROM first_runs f JOIN django_workflows_run r ON r.id = f.id
     LEFT JOIN django_workflows_limit l ON l.{key} = r.limit_key
 """
@@ -91,7 +91,7 @@ def run_lines(
                 key=row[0],
                 limits=run_limits(*row[1:5]),
                 at_work=row[5],
-                paced_us=None if row[6] is None else to_us(row[6]),
+                pace=row[6],
                 now_us=to_us(row[7]),
                 priority=row[8],
                 since_us=to_us(row[9]),

@@ -316,6 +316,20 @@ class ClaimedStep:
 
 
 @dataclass(slots=True)
+class Offer:
+    """What a look at the steps on offer has seen."""
+
+    #: Due steps without limits.
+    free: list[Free]
+    #: The lines of due steps with limits.
+    lines: list[Line]
+    #: Whether runs wait for their limits to let them begin.
+    has_queued_runs: bool
+    #: Whether there are due steps whose last attempt died with its process.
+    has_suspects: bool
+
+
+@dataclass(slots=True)
 class StepClaim:
     """The attempts begun by a look at the steps on offer, and what else it has seen."""
 
@@ -324,6 +338,8 @@ class StepClaim:
     next_us: int | None = None
     #: Whether runs wait for their limits to let them begin.
     has_queued_runs: bool = False
+    #: Whether there are due steps whose last attempt died with its process.
+    has_suspects: bool = False
 
 
 def claim_steps(
@@ -344,21 +360,23 @@ def claim_steps(
     """
     claim = StepClaim()
     if not known or limit <= 0:
-        claim.has_queued_runs = True  # for all it knows
+        claim.has_queued_runs = claim.has_suspects = True  # for all it knows
         return claim
-    free, lines, claim.has_queued_runs = steps_on_offer(
-        database, queues, known, limit, suspects
-    )
+    offer = steps_on_offer(database, queues, known, limit, suspects)
+    lines = offer.lines
+    claim.has_queued_runs = offer.has_queued_runs
+    claim.has_suspects = offer.has_suspects
     nexts = [next_start_us(lines)]
-    for part in in_order(free, lines):
+    for part in in_order(offer.free, lines):
         left = limit - len(claim.steps)
         if left <= 0:
             break
         with transaction(database), database.cursor() as cursor:
+            now_us = None
             if part.line is None:
                 ids = part.ids[:left]
             else:
-                ids, next_us = next_steps(
+                ids, gate = next_steps(
                     database,
                     cursor,
                     part.line,
@@ -369,9 +387,10 @@ def claim_steps(
                     least_priority=part.least_priority,
                     can_read=_can_read,
                 )
-                nexts.append(next_us)
+                nexts.append(gate.next_us)
+                now_us = gate.now_us
             if ids:
-                claim.steps += _begin_steps(database, cursor, worker_id, ids)
+                claim.steps += _begin_steps(database, cursor, worker_id, ids, now_us)
     claim.next_us = min((us for us in nexts if us is not None), default=None)
     return claim
 
@@ -382,10 +401,11 @@ def steps_on_offer(
     known: Sequence[str],
     limit: int,
     suspects: bool | None,
-) -> tuple[list[Free], list[Line], bool]:
-    """Due steps without limits, the lines before limits, and whether runs queue.
+) -> Offer:
+    """What there is to be begun, at most `limit` of the steps without limits.
 
-    `suspects` tells which: those whose last attempt died, the others, None for both.
+    `suspects` tells which steps: those whose last attempt died with its process, the
+    others, or None for both.
     """
     queues_in, queue_values = among(database, queues)
     known_in, known_values = among(database, known)
@@ -394,33 +414,49 @@ def steps_on_offer(
     suspect = "" if suspects is None else "AND s.suspect = %s"
     statement = f"""
         WITH RECURSIVE {lines}
-        SELECT id, '', '', 0, NULL, {now}, priority, due_at FROM (
+        SELECT id, '', '', 0, '', {now}, priority, due_at FROM (
             SELECT s.id, s.priority, s.due_at FROM django_workflows_step s
             WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
             AND s.status = 'pending' AND s.name {known_in} AND {NOT_PAUSED} {suspect}
             ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
         ) AS free
         UNION ALL {line}
-        UNION ALL SELECT '', '', '', 0, NULL, {now}, 0, {now} FROM (SELECT 1) AS one
-        WHERE EXISTS (SELECT 1 FROM django_workflows_run r WHERE r.queue {queues_in}
+        UNION ALL SELECT '', 'queued', '', 0, '', {now}, 0, {now}
+        FROM (SELECT 1) AS one WHERE EXISTS (
+            SELECT 1 FROM django_workflows_run r WHERE r.queue {queues_in}
             AND r.queued_at <= {now} AND r.finished_at IS NULL)
+        UNION ALL SELECT '', 'suspects', '', 0, '', {now}, 0, {now}
+        FROM (SELECT 1) AS one WHERE EXISTS (
+            SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.limit_key = ''
+            AND s.due_at <= {now} AND s.queue {queues_in} AND s.status = 'pending'
+        ) OR EXISTS (
+            SELECT 1 FROM django_workflows_step s WHERE s.suspect
+            AND NOT (s.limit_key = '') AND s.due_at <= {now} AND s.queue {queues_in}
+            AND s.status = 'pending')
     """
     values = [*line_values, *queue_values, *known_values]
     values += [] if suspects is None else [suspects]
     with database.cursor() as cursor:
-        cursor.execute(statement, [*values, limit, *queue_values])
+        cursor.execute(statement, [*values, limit, *queue_values * 3])
         rows = cursor.fetchall()
-    return (
+    kinds = {row[1] for row in rows if not row[0]}
+    return Offer(
         [Free(row[0], row[6], to_us(row[7])) for row in rows if row[0] and not row[1]],
-        [step_line(row) for row in rows if row[1]],
-        any(not row[0] for row in rows),
+        [step_line(row) for row in rows if row[0] and row[1]],
+        has_queued_runs="queued" in kinds,
+        has_suspects="suspects" in kinds,
     )
 
 
 def _begin_steps(
-    database: BaseDatabaseWrapper, cursor: Any, worker_id: str, ids: Sequence[str]
+    database: BaseDatabaseWrapper,
+    cursor: Any,
+    worker_id: str,
+    ids: Sequence[str],
+    now_us: int | None,
 ) -> list[ClaimedStep]:
-    """Begin attempts of those of the steps that nobody else has taken."""
+    """Begin attempts of those of the steps that nobody else has taken, now, or at the
+    time by which a rate limit lets them."""
     skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
     cursor.execute(
         "SELECT id, args, heartbeat FROM django_workflows_step "
@@ -430,8 +466,9 @@ def _begin_steps(
     free = [row[0] for row in cursor.fetchall() if _can_read(*row)]
     if not free:
         return []
-    cursor.execute(f"SELECT {now_sql(database)}", ())
-    now_us = to_us(cursor.fetchone()[0])
+    if now_us is None:
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        now_us = to_us(cursor.fetchone()[0])
     now = moment(database, now_us)
     cursor.execute(
         "UPDATE django_workflows_step SET status = 'running', "

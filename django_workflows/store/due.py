@@ -64,10 +64,11 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
             cursor.execute(f"SELECT 1 FROM ({candidates}) AS due LIMIT 1", values)
             if cursor.fetchone() is not None:
                 return Due(True, 0.0)
-        free, lines, queued = steps_on_offer(database, queues, steps, 1, None)
-        if free or any(line.may_start for line in lines):
+        offer = steps_on_offer(database, queues, steps, 1, None)
+        lines = offer.lines
+        if offer.free or any(line.may_start for line in lines):
             return Due(True, 0.0)
-        if queued:
+        if offer.has_queued_runs:
             lines += run_lines(database, queues, workflows)
             if any(line.may_start for line in lines):
                 return Due(True, 0.0)

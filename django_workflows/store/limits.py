@@ -14,10 +14,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_workflows.core.rates import parse_rate
+from django_workflows.core.rates import Pace, parse_rate
 from django_workflows.store.database import (
     is_postgresql,
-    moment,
     now_sql,
     to_us,
 )
@@ -37,11 +36,11 @@ class Limits:
             return None
         return max(0, self.max_concurrency - at_work)
 
-    def next_us(self, paced_us: int | None, now_us: int) -> int:
+    def next_us(self, pace: str, now_us: int) -> int:
         """When the next start may be, in microseconds, by the rate."""
         if self.rate_limit is None:
             return now_us
-        return parse_rate(self.rate_limit).next_us(paced_us, now_us)
+        return parse_rate(self.rate_limit).next_us(Pace.load(pace), now_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Line:
     key: str
     limits: Limits
     at_work: int
-    paced_us: int | None
+    pace: str
     now_us: int
     priority: int
     since_us: int
@@ -64,7 +63,7 @@ class Line:
     @property
     def next_us(self) -> int:
         """When the first may start, if the line is not full."""
-        return self.limits.next_us(self.paced_us, self.now_us)
+        return self.limits.next_us(self.pace, self.now_us)
 
     @property
     def may_start(self) -> bool:
@@ -89,7 +88,7 @@ class Gate:
         ignore = "INSERT IGNORE" if database.vendor == "mysql" else "INSERT"
         conflict = "" if database.vendor == "mysql" else " ON CONFLICT DO NOTHING"
         lock = "" if database.vendor == "sqlite" else " FOR UPDATE"
-        find = f"SELECT paced_at FROM django_workflows_limit WHERE {name} = %s{lock}"
+        find = f"SELECT pace FROM django_workflows_limit WHERE {name} = %s{lock}"
         cursor.execute(find, (key,))
         found = cursor.fetchone()
         if found is None:
@@ -99,7 +98,7 @@ class Gate:
             )
             cursor.execute(find, (key,))
             found = cursor.fetchone()
-        self._paced_us = None if found[0] is None else to_us(found[0])
+        self._pace = Pace.load(found[0])
         # After the lock: on PostgreSQL the time of a statement is that of its begin.
         cursor.execute(f"SELECT {now_sql(database)}", ())
         self.now_us = to_us(cursor.fetchone()[0])
@@ -111,23 +110,24 @@ class Gate:
 
         `wanted` are their limits, the first in line first.
         """
-        paced_us, allowed = self._paced_us, 0
+        pace, allowed = self._pace, 0
         for limits in wanted:
             if limits.room(at_work + allowed) == 0:
                 break
             if limits.rate_limit is not None:
                 rate = parse_rate(limits.rate_limit)
-                may, paced_us = rate.take(paced_us, self.now_us, 1)
-                next_us = rate.next_us(paced_us, self.now_us)
+                after = rate.take(pace, self.now_us)
+                pace = after or pace
+                next_us = rate.next_us(pace, self.now_us)
                 self.next_us = next_us if next_us > self.now_us else None
-                if not may:
+                if after is None:
                     break
             allowed += 1
-        if paced_us != self._paced_us:
+        if pace is not self._pace:
             self._cursor.execute(
-                "UPDATE django_workflows_limit SET paced_at = %s "
+                "UPDATE django_workflows_limit SET pace = %s "
                 f"WHERE {quoted(self._database, 'key')} = %s",
-                (moment(self._database, paced_us), self._key),
+                (pace.dump(), self._key),
             )
         return allowed
 

@@ -49,7 +49,7 @@ _STEP_LINE = """
     SELECT s.limit_key, s.name, s.options, (
         SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '')
         AND w.status = 'running' AND w.limit_key = s.limit_key
-    ), l.paced_at, {now}, s.priority, s.created_at
+    ), COALESCE(l.pace, ''), {now}, s.priority, s.created_at
     FROM first_steps f JOIN django_workflows_step s ON s.id = f.id
     LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
 """
@@ -95,12 +95,12 @@ def _eligible_steps(
 
 
 def step_line(row: Sequence[Any]) -> Line:
-    key, name, options, at_work, paced_at, now, priority, created_at = row
+    key, name, options, at_work, pace, now, priority, created_at = row
     return Line(
         key=key,
         limits=step_limits(name, options),
         at_work=at_work,
-        paced_us=None if paced_at is None else to_us(paced_at),
+        pace=pace,
         now_us=to_us(now),
         priority=priority,
         since_us=to_us(created_at),
@@ -118,11 +118,11 @@ def next_steps(
     suspects: bool,
     least_priority: int | None,
     can_read: Callable[[str, Any], bool],
-) -> tuple[list[str], int | None]:
+) -> tuple[list[str], Gate]:
     """The steps of a line that may start now, at most `limit`; they have to be begun in
     the current transaction, which holds the Limit row from here on.
 
-    Also returns when the rate limit lets the next one start, if that is later.
+    Also returns the gate they go through: they start at its time.
     """
     gate = Gate(database, cursor, line.key)
     cursor.execute(
@@ -144,7 +144,7 @@ def next_steps(
     )
     rows = [row for row in cursor.fetchall() if can_read(row[0], row[3])]
     allowed = gate.admit([step_limits(row[1], row[2]) for row in rows], at_work)
-    return [row[0] for row in rows[:allowed]], gate.next_us
+    return [row[0] for row in rows[:allowed]], gate
 
 
 # -- beside steps without limits -------------------------------------------------------

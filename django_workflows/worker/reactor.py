@@ -298,11 +298,12 @@ class Reactor:
         self._look_at(claim.next_us)
         self._has_queued_runs = claim.has_queued_runs
         admitted = self._admit_runs() if claim.has_queued_runs else False
-        suspects, claim = self.loader.claim_steps(
-            self.queues, self.executor.room("process"), suspects=True
-        )
-        self._look_at(claim.next_us)
-        claimed += suspects
+        if claim.has_suspects:
+            suspects, claim = self.loader.claim_steps(
+                self.queues, self.executor.room("process"), suspects=True
+            )
+            self._look_at(claim.next_us)
+            claimed += suspects
         if claimed:
             self.executor.submit(claimed)
         return bool(claimed) or admitted
