@@ -23,7 +23,6 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.inbox import unread_events
 from django_workflows.store.limits import Line, next_start_us
-from django_workflows.store.notify import DUE, notify
 from django_workflows.store.step_lines import (
     NOT_PAUSED,
     Free,
@@ -111,6 +110,13 @@ def _claimed(row: Sequence[Any]) -> ClaimedRun:
     )
 
 
+# That a step has begun is noted together with its end, if that comes within a second:
+# nobody waits for it but people who look.
+_LATELY = {
+    "postgresql": "{now} - interval '1 second'",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', {now}, '-1 second')",
+    "mysql": "{now} - INTERVAL 1 SECOND",
+}
 _OPEN = "('pending', 'running', 'paused')"
 # `wake_at` is set on open runs only, and not on paused ones.
 _CANDIDATES = """
@@ -128,6 +134,7 @@ _CANDIDATES = """
         AND (r.queued_at IS NULL OR e.type = 'cancel_requested') AND (
             {status} IN ('pending', 'running') AND r.blocked_reason = ''
             AND e.type <> 'run_terminated'
+            AND (e.type <> 'step_started' OR e.created_at <= {lately})
             OR {status} = 'paused' AND e.type IN ('run_resumed', 'cancel_requested')
         ) LIMIT {window}
     ) AS unread
@@ -181,6 +188,7 @@ def candidates_sql(
         # unread are far fewer.
         status="r.status || ''" if is_postgresql(database) else "r.status",
         suspicion="> 0" if suspects else "= 0",
+        lately=_LATELY[database.vendor].format(now=now_sql(database)),
         # What is over is nobody's to go on with: see `control.expiring`.
         in_time=f"(r.deadline_at IS NULL OR r.deadline_at > {now_sql(database)})",
     )
@@ -506,7 +514,6 @@ def _begin_steps(
             for step in claimed.values()
         ],
     )
-    notify(database, DUE, {step.run_queue for step in claimed.values()})
     return [claimed[step_id] for step_id in ids if step_id in claimed]
 
 
