@@ -20,7 +20,7 @@ from tests.faults.workflows import book, plain
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Which of the points to try: every n-th, or all of them with FAULTS=all.
-STRIDE = 1 if os.environ.get("FAULTS") == "all" else 5
+STRIDE = 1 if os.environ.get("FAULTS") == "all" else 11
 SEEDS = range(100) if os.environ.get("FAULTS") == "all" else range(3)
 
 
@@ -101,6 +101,7 @@ def everybody(world: World, run: Run) -> None:
     world.run(*Run.objects.filter(root=run))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
 def test_crash_at_each_point_of_a_family(short_slices: bool) -> None:
     with World(short_slices=short_slices) as world:
