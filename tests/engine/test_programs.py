@@ -14,10 +14,12 @@ from django_workflows import (
     create_hook,
     first_success,
     get_step_metadata,
+    get_workflow_metadata,
     race,
     resume_hook,
     sleep,
     start,
+    start_child,
     step,
     uuid4,
     workflow,
@@ -60,6 +62,13 @@ def refuse(value: int) -> None:
     raise FatalError(str(value))
 
 
+@workflow
+async def offspring(path: str, value: int) -> list[Any]:
+    """A child of a program: more of the same, with a log of its own."""
+    await sleep(value)
+    return [await compute(value), await book(path), await flaky(1)]
+
+
 async def play(program: Program, path: str) -> list[Any]:
     return [await play_one(op, f"{path}.{n}") for n, op in enumerate(program)]
 
@@ -77,6 +86,11 @@ async def play_one(op: list[Any], path: str) -> Any:
     if kind == "sleep":
         await sleep(argument)
         return "slept"
+    if kind == "child":
+        return await start_child(offspring, path, argument)
+    if kind == "keyed child":
+        keyed = offspring.options(key=get_workflow_metadata().run_id)
+        return await start_child(keyed, "shared", 1)
     if kind == "hook":
         with create_hook(token=path) as hook:
             return [await hook, await hook]
@@ -123,6 +137,8 @@ simple = st.one_of(
     st.tuples(st.just("flaky step"), st.integers(1, 2)),
     st.tuples(st.just("sleep"), st.sampled_from([0, 1, 60, 60, 600])),
     st.tuples(st.just("hook"), st.none()),
+    st.tuples(st.just("child"), st.integers(0, 1)),
+    st.tuples(st.just("keyed child"), st.none()),
 ).map(list)
 programs = st.recursive(
     st.lists(simple, min_size=1, max_size=3),
@@ -198,7 +214,8 @@ def check(workflows: WorkflowTester, run: Run) -> None:
     assert not Hook.objects.filter(run=run).exists()
     accounts = list(Ledger.objects.values_list("account", flat=True))
     assert len(accounts) == len(set(accounts))
-    workflows.assert_replays(run)
+    for each in (run, *run.children.all()):
+        workflows.assert_replays(each)
 
 
 @settings(max_examples=20)
