@@ -17,6 +17,7 @@ from django_workflows import (
     resume_hook,
     sleep,
     start,
+    start_child,
     start_many,
     step,
     workflow,
@@ -460,6 +461,44 @@ def test_a_retried_run_in_the_line_can_be_cancelled(workflows: WorkflowTester) -
     workflows.run_until_idle()
     first.refresh_from_db()
     assert first.status == Run.Status.CANCELLED
+
+
+def test_a_replayed_and_a_forked_run_join_the_line(workflows: WorkflowTester) -> None:
+    first = start(ends, 0)
+    workflows.run_until_idle()
+    hook = next(e for e in first.history() if e.type == "hook_created")
+    for again in (first.replay(), first.fork(hook.seq)):
+        workflows.run_until_idle()
+        again.refresh_from_db()
+        assert again.queued_at is not None
+        assert began == [0]
+
+
+@workflow
+async def parent(*numbers: int) -> list[int]:
+    children = [start_child(ends, number) for number in numbers]
+    return [await child for child in children]
+
+
+def test_children_wait_for_their_limits(workflows: WorkflowTester) -> None:
+    run = start(parent, 0, 1)
+    workflows.run_until_idle()
+    assert began == [0]
+    resume_hook("hook 0", None)
+    workflows.run_until_idle()
+    assert began == [0, 1]
+    resume_hook("hook 1", None)
+    workflows.run_until_idle()
+    assert run.result() == [0, 1]
+
+
+def test_children_in_the_line_end_with_their_parent(workflows: WorkflowTester) -> None:
+    run = start(parent, 0, 1)
+    workflows.run_until_idle()
+    run.terminate()
+    workflows.run_until_idle()
+    assert began == [0]
+    assert not Run.objects.open().exists()
 
 
 @workflow(max_concurrency=1)
