@@ -134,6 +134,7 @@ def begin(workflows: WorkflowTester, wf: Any, *args: Any) -> tuple[Run, Run]:
     workflows.run_until_idle()
     child = Run.objects.get(parent=parent)
     assert child.status in ("running", "pending")
+    parent.refresh_from_db()
     return parent, child
 
 
@@ -170,6 +171,14 @@ def test_cancelled_child(workflows: WorkflowTester) -> None:
         "child_cancelled",
         "run_completed",
     ]
+
+
+def test_parent_of_an_open_child_waits_for_more_than_timers(
+    workflows: WorkflowTester,
+) -> None:
+    parent, child = begin(workflows, waits_for, "sleeping", {}, "x")
+    child.refresh_from_db()
+    assert (parent.is_waiting, child.is_waiting) == (False, True)
 
 
 def test_child_cancelled_before_it_has_begun(workflows: WorkflowTester) -> None:
