@@ -25,9 +25,12 @@ from django_workflows.store.database import connection
 from tests.faults import checks, workflows
 from tests.faults.driver import World, state
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
 ROUNDS = 2000 if os.environ.get("FAULTS") == "all" else 30
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(4 * ROUNDS),
+]
+
 #: Seconds by which the contestants begin one after the other, besides a handicap.
 JITTER = 0.004
 
