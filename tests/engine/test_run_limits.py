@@ -467,7 +467,7 @@ def test_a_replayed_and_a_forked_run_join_the_line(workflows: WorkflowTester) ->
     first = start(ends, 0)
     workflows.run_until_idle()
     hook = next(e for e in first.history() if e.type == "hook_created")
-    for again in (first.replay(), first.fork(hook.seq)):
+    for again in (first.replay(), first.fork(hook.seq or 0)):
         workflows.run_until_idle()
         again.refresh_from_db()
         assert again.queued_at is not None
