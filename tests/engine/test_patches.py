@@ -22,7 +22,7 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Run
-from django_workflows.testing import WorkflowTester
+from django_workflows.testing import WorkflowTester, check_replay, export_history
 
 log: list[str] = []
 Deploy = Callable[[Callable[[], Any]], None]
@@ -378,3 +378,42 @@ def test_asked_after_the_outcome_of_a_keyed_child(
     deploy(keyed_new)
     assert end(workflows, run) == [False, True, True]
     workflows.assert_replays(run)
+
+
+@pytest.mark.parametrize(
+    ("began_with", "step_name", "expected"),
+    [
+        # What is copied has passed the point with the old code.
+        (old, "ship", ["packed", "shipped"]),
+        # What is copied ends before the point.
+        (old, "pack", ["packed", "insured", "shipped"]),
+        (new, "ship", ["packed", "insured", "shipped"]),
+        (new, "insure", ["packed", "insured", "shipped"]),
+    ],
+)
+def test_forks_go_by_what_they_have_copied(
+    workflows: WorkflowTester,
+    deploy: Deploy,
+    began_with: Callable[[], Any],
+    step_name: str,
+    expected: list[str],
+) -> None:
+    deploy(began_with)
+    run = begin(workflows)
+    workflows.advance("1d")
+    deploy(new)
+    forked = run.fork(run.steps.get(name__endswith=step_name).pk)
+    workflows.assert_replays(forked)
+    assert end(workflows, forked) == expected
+    workflows.assert_replays(forked)
+    check_replay(Run.objects.all(), export_history(forked)).raise_for_broken()
+
+
+def test_replaying_a_run_is_a_run_of_today(
+    workflows: WorkflowTester, deploy: Deploy
+) -> None:
+    run = begin(workflows)
+    deploy(new)
+    again = run.replay()
+    assert end(workflows, again) == ["packed", "insured", "shipped"]
+    assert run.result() == ["packed", "shipped"]

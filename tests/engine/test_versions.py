@@ -307,6 +307,16 @@ def test_children_by_the_old_name(workflows: WorkflowTester, deploy: Deploys) ->
     assert [run.workflow for run in children] == ["accounts.onboard", "shop.onboard"]
 
 
+def test_replaying_a_run_takes_the_name_and_version_of_today(
+    workflows: WorkflowTester, deploy: Deploys
+) -> None:
+    deploy(OLD)
+    run = start("accounts.onboard")
+    deploy(made("shop.onboard", version="2", aliases=["accounts.onboard"]), OLD)
+    again = run.replay()
+    assert (again.workflow, again.version) == ("shop.onboard", "2")
+
+
 def test_renamed_and_in_a_new_version(
     workflows: WorkflowTester, deploy: Deploys
 ) -> None:
