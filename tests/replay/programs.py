@@ -16,6 +16,7 @@ from django_workflows.replay.api import (
     create_hook,
     first_success,
     now,
+    patched,
     race,
     random,
     sleep,
@@ -31,6 +32,16 @@ from tests.replay.driver import Driver
 Program: TypeAlias = tuple[Any, ...]
 TOKENS = ("door a", "door b", "taken")
 KEYS = ("key a", "key b", "taken")
+CHANGES = ("one", "two")
+
+
+class Deployed:
+    """Which code is deployed: with or without the changes of a program."""
+
+    asks = False
+
+
+deployed = Deployed()
 
 
 @step
@@ -111,6 +122,11 @@ class Interpreter:
         if random().random() < 0.5:
             return [str(uuid4()), await self.call()]
         return random().randint(1, 6)
+
+    async def do_changed(self, change: str) -> Any:
+        if deployed.asks and patched(change):
+            return await work(f"{self.place} new")
+        return await work(f"{self.place} old")
 
     async def do_background(self) -> Any:
         self.tasks.append(asyncio.create_task(self.quiet()))

@@ -14,7 +14,7 @@ from tests.replay.driver import check_replays, trace_of
 from tests.replay.programs import KEYS, TOKENS, Program, drive_randomly
 
 
-def _programs(children: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
+def shapes(children: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
     several = st.lists(children, min_size=1, max_size=4).map(tuple)
     delays = st.sampled_from([0.5, 1.0, 2.5])
     shapes = [
@@ -46,7 +46,7 @@ def _programs(children: st.SearchStrategy[Program]) -> st.SearchStrategy[Program
     )
 
 
-_leaves: st.SearchStrategy[Program] = st.one_of(
+leaves: st.SearchStrategy[Program] = st.one_of(
     st.just(("step",)),
     st.just(("step",)),
     st.just(("fail",)),
@@ -59,7 +59,7 @@ _leaves: st.SearchStrategy[Program] = st.one_of(
     st.just(("chance",)),
     st.just(("background",)),
 )
-programs = st.recursive(_leaves, _programs, max_leaves=14)
+programs = st.recursive(leaves, shapes, max_leaves=14)
 
 
 EXAMPLES: list[Program] = [
