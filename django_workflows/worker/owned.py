@@ -462,9 +462,8 @@ class OwnedRun:
         write = self.to_write()
         write.release = True
         write.wake_us = None if self.is_paused else due_us
-        write.is_waiting = (
-            self.is_idle and not self.execution.steps and not self.is_paused
-        )
+        is_served = self.execution.steps or self.execution.children.open
+        write.is_waiting = self.is_idle and not is_served and not self.is_paused
 
     def fail(self, error: Exception, now_us: int) -> None:
         """The database refuses a value of this run: it fails, alone and clearly."""
