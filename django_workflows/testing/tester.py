@@ -132,7 +132,7 @@ class WorkflowTester:
         reactor.queues = self._queues()
         send_held_back(connection())
         while True:
-            reactor.looks_due = True
+            reactor.look_at_all()
             worked = reactor.round(reactor.wait(0))
             for ended in self._executor.run_queued():
                 reactor.report(ended)

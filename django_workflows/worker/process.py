@@ -155,7 +155,7 @@ class WorkerProcess:
             self._reactor_runs = True
         self._listening.set()
         reactor = self.reactor
-        reactor.looks_due = True
+        reactor.look_at_all()
         try:
             while not self.is_dead:
                 timeout = reactor.seconds_to_next(0.25)

@@ -128,6 +128,14 @@ class Reactor:
         self.looks_due = True
         self.arrivals.put(None)
 
+    def look_at_all(self) -> None:
+        """Look for everything in the next round, however short ago the last look was.
+
+        For time that stands still. Real time lets a look rest upon the last one.
+        """
+        self.looks_due = True
+        self._next_steps_us = self._next_ending_us = 0
+
     def report(self, ended: Ended) -> None:
         """Hand in the end of an attempt."""
         self.arrivals.put(ended)
@@ -204,8 +212,9 @@ class Reactor:
 
     def _look(self, now_us: int, claim: bool) -> bool:
         """Claim what is due and read the inboxes of what is owned."""
-        ending = now_us >= self._next_ending_us
-        found = ending and claim and self._end_expired(now_us)
+        found = False
+        if claim and now_us >= self._next_ending_us:
+            found = self._end_expired(now_us)
         if self.owned:
             inboxes = history.read_owned_inboxes(self.database, self.worker_id)
             for run_id, rows in inboxes.items():
@@ -220,8 +229,6 @@ class Reactor:
             self._next_steps_us = now_us + LOOK_US
             claimed |= self._claim_suspects()
             claimed |= self._claim_steps()
-        if not (claimed or ending):
-            found |= self._end_expired(now_us)
         return found or claimed
 
     def _end_expired(self, now_us: int) -> bool:

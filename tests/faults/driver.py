@@ -124,7 +124,7 @@ class Node:
         nobody here owns their runs.
         """
         reactor = self.reactor
-        reactor.looks_due = True
+        reactor.look_at_all()
         worked = reactor.round(reactor.wait(0))
         if self.short_slices:
             self.let_go()
