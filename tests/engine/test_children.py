@@ -644,6 +644,67 @@ def test_child_that_was_terminated_fails_its_parent_again(
     assert run.attempt == 2
 
 
+@workflow
+async def copes() -> Any:
+    try:
+        await start_child(fragile, "child")
+    except ChildWorkflowError:
+        return await create_hook(token="copes")
+
+
+def test_second_end_of_a_retried_child_is_not_delivered(
+    workflows: WorkflowTester,
+) -> None:
+    run = workflows.start(copes)
+    workflows.run_until_idle()
+    (child,) = run.children.all()
+    assert child.status == "failed"
+    allow()
+    child.retry()
+    workflows.run_until_idle()
+    assert child.result() == "child went well"
+    resume_hook("copes", "by itself")
+    workflows.run_until_idle()
+    assert run.result() == "by itself"
+    ends = [
+        e.type for e in run.history() if e.type in ("child_failed", "child_completed")
+    ]
+    assert ends == ["child_failed"]
+
+
+def test_child_retried_before_its_parent(workflows: WorkflowTester) -> None:
+    run = workflows.start(family)
+    workflows.run_until_idle()
+    child = run.children.get(workflow=fragile.name)
+    allow()
+    child.retry()
+    workflows.run_until_idle()
+    assert child.result() == "child went well"
+    run.retry()
+    workflows.advance("2d")
+    assert run.result() == [42, "child went well", "slow"]
+    child.refresh_from_db()
+    assert child.attempt == 2
+
+
+def test_child_sends_to_a_hook_of_its_parent(workflows: WorkflowTester) -> None:
+    @step
+    def send(token: str) -> None:
+        resume_hook(token, "from below")
+
+    @workflow
+    async def below(token: str) -> None:
+        await send(token)
+
+    @workflow
+    async def above() -> Any:
+        hook = create_hook()
+        start_child(below, hook.token)
+        return await hook
+
+    assert workflows.run(above) == "from below"
+
+
 def test_child_that_ended_while_its_parent_was_closed(
     workflows: WorkflowTester,
 ) -> None:

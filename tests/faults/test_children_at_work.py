@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings
 
-from django_workflows import start, start_child, step, workflow
+from django_workflows import get_run, start, start_child, step, workflow
+from django_workflows.conf import conf
 from django_workflows.models import Run
 from django_workflows.worker.process import WorkerProcess
 from tests.cluster.harness import until
@@ -39,6 +40,23 @@ async def deep(depth: int) -> int:
     if depth:
         await start_child(deep, depth - 1)
     return await occupy(depth)
+
+
+@step(name="faults.spawns")
+def spawn(depth: int) -> str:
+    return str(start(deep, depth).pk)
+
+
+@step(name="faults.collects")
+def collect(run_id: str) -> int:
+    result: int = get_run(run_id).result(timeout=20)
+    return result
+
+
+@workflow(name="faults.by_steps")
+async def by_steps(depth: int) -> list[object]:
+    run_id = await spawn(depth)
+    return [run_id, await collect(run_id) * 2]
 
 
 @workflow(name="faults.nothing")
@@ -87,11 +105,29 @@ def run_to_its_end(run: Run, seconds: float) -> float:
         return time.monotonic() - began
 
 
-def test_waiting_parents_hold_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five generations, each of which waits for the next, on a single thread."""
+@pytest.fixture
+def single_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(
         settings, "WORKFLOWS", {"THREADS": 1, "LINGER": "50ms"}, raising=False
     )
+    conf.forget()
+    _most.clear()
+    yield
+    conf.forget()
+
+
+@pytest.mark.usefixtures("single_thread")
+def test_step_that_waits_for_a_run_it_started_lends_its_slot() -> None:
+    run = start(by_steps, 1)
+    run_to_its_end(run, 30)
+    child_id, result = run.result()
+    assert result == 2
+    assert get_run(child_id).parent_id == run.pk
+
+
+@pytest.mark.usefixtures("single_thread")
+def test_waiting_parents_hold_no_slot() -> None:
+    """Five generations, each of which waits for the next, on a single thread."""
     run = start(deep, 5)
     run_to_its_end(run, 30)
     assert run.result() == 5

@@ -17,7 +17,7 @@ from django_workflows.replay.cuts import RESULTS, RetryPlan, plan_retry
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.registry import registry
-from django_workflows.store.control.reviving import take_up_children
+from django_workflows.store.control.reviving import leave_parent, take_up_children
 from django_workflows.store.control.rows import (
     append_event,
     continued,
@@ -55,6 +55,7 @@ def retry(run: Run) -> None:
 def _retry_alone(database: BaseDatabaseWrapper, run_id: str) -> None:
     with transaction.atomic(using=alias()):
         retry_locked(database, run_id)
+        leave_parent(database, run_id)
 
 
 def retry_locked(database: BaseDatabaseWrapper, run_id: str) -> None:

@@ -60,6 +60,23 @@ def take_up_children(
             tell_of_child(database, child, run_id, call)
 
 
+def leave_parent(database: BaseDatabaseWrapper, run_id: str) -> None:
+    """A child that is retried by itself: its parent, if that is open, has been told how
+    it ended, and does not hear of its second end."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT p.id FROM django_workflows_run r "
+            "JOIN django_workflows_run p ON p.id = r.parent_id "
+            "WHERE r.id = %s AND r.parent_call <> '' AND p.finished_at IS NULL",
+            (run_id,),
+        )
+        if cursor.fetchone() is not None:
+            cursor.execute(
+                "UPDATE django_workflows_run SET parent_call = '' WHERE id = %s",
+                (run_id,),
+            )
+
+
 def _give_up_void_keys(
     database: BaseDatabaseWrapper,
     run_id: str,
