@@ -62,6 +62,8 @@ def live(
     return run
 
 
+# A divergence in the middle of wait_for() leaves behind what was about to be awaited.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @given(program=programs, seed=st.integers(0, 2**32), switch=st.integers(-1, 8))
 def test_changed_at_any_point_it_goes_on(
     program: Program, seed: int, switch: int
