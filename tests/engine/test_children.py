@@ -723,3 +723,36 @@ def test_child_that_ended_while_its_parent_was_closed(
     run.retry()
     workflows.run_until_idle()
     assert run.result() == ["own step went well", "by itself"]
+
+
+# -- limits ----------------------------------------------------------------------------
+
+
+@workflow
+async def one_at_a_time(names: list[str]) -> list[str]:
+    limited = sleeping.options(max_concurrency=1)
+    return await asyncio.gather(*(start_child(limited, name) for name in names))
+
+
+def test_children_with_a_limit(workflows: WorkflowTester) -> None:
+    run = workflows.start(one_at_a_time, ["a", "b", "c"])
+    workflows.run_until_idle()
+    begun = run.children.filter(status="running")
+    assert begun.count() == 1
+    workflows.advance("1d")
+    assert begun.count() == 1
+    workflows.advance("2d")
+    assert run.result() == ["a", "b", "c"]
+
+
+def test_queued_child_is_cancelled_with_its_parent(workflows: WorkflowTester) -> None:
+    run = workflows.start(one_at_a_time, ["a", "b"])
+    workflows.run_until_idle()
+    run.terminate()
+    workflows.run_until_idle()
+    assert {child.status for child in run.children.all()} == {"cancelled"}
+    began = [
+        any(event.type == "run_started" for event in child.history())
+        for child in run.children.all()
+    ]
+    assert sorted(began) == [False, True]
