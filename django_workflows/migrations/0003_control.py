@@ -147,6 +147,10 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(models.Q(('limit_key', ''), _negated=True), ('due_at__isnull', False)), fields=['queue', 'due_at'], name='dw_step_limit_due'),
         ),
         migrations.AddIndex(
+            model_name='step',
+            index=models.Index(condition=models.Q(('status', 'pending'), ('suspect', True)), fields=['queue', 'due_at'], name='dw_step_suspect'),
+        ),
+        migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('finished_at__isnull', True), ('queued_at__isnull', False)), fields=['limit_key', '-priority', 'queued_at', 'id'], name='dw_run_limit_line'),
         ),

@@ -82,6 +82,11 @@ class Step(models.Model):
                 name="dw_step_limit_due",
                 condition=~models.Q(limit_key="") & models.Q(due_at__isnull=False),
             ),
+            models.Index(
+                fields=["queue", "due_at"],
+                name="dw_step_suspect",
+                condition=models.Q(suspect=True, status="pending"),
+            ),
         ]
 
     def __str__(self) -> str:

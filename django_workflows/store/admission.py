@@ -10,11 +10,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.replay.definitions import registry
 from django_workflows.replay.limits import NO_LIMIT, NO_RATE
 from django_workflows.store.claims import known_sql
-from django_workflows.store.database import among, now_sql, to_us, transaction
+from django_workflows.store.database import (
+    among,
+    is_postgresql,
+    now_sql,
+    to_us,
+    transaction,
+)
 from django_workflows.store.limits import (
     Gate,
     Limits,
     Line,
+    firsts_sql,
+    likely,
     next_start_us,
     quoted,
     skip_locked,
@@ -57,17 +65,18 @@ _LINES = """
             WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
             AND r.limit_key > k.limit_key)
         FROM limit_keys k WHERE k.limit_key IS NOT NULL
-    ), first_runs(id) AS (
-        SELECT (SELECT r.id FROM django_workflows_run r
-            WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
-            AND r.limit_key = k.limit_key AND {eligible}
-            ORDER BY r.priority DESC, r.queued_at, r.id LIMIT 1)
-        FROM limit_keys k WHERE k.limit_key IS NOT NULL
     )
     SELECT r.limit_key, r.workflow, r.version, r.max_concurrency, r.rate_limit,
         ({count}), COALESCE(l.pace, ''), {now}, r.priority, r.queued_at
-    FROM first_runs f JOIN django_workflows_run r ON r.id = f.id
-    LEFT JOIN django_workflows_limit l ON l.{key} = r.limit_key
+    FROM {firsts} LEFT JOIN django_workflows_limit l ON l.{key} = r.limit_key
+"""
+
+
+_FIRST = """
+    SELECT r.{column} FROM django_workflows_run r
+    WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
+    AND r.limit_key = k.limit_key AND {eligible}
+    ORDER BY r.priority DESC, r.queued_at, r.id LIMIT 1
 """
 
 
@@ -79,7 +88,14 @@ def run_lines(
     """The lines of queued runs of known workflows that are due, one for each key."""
     eligible, values = _eligible(database, queues, known)
     statement = _LINES.format(
-        eligible=eligible,
+        firsts=firsts_sql(
+            database,
+            "django_workflows_run r",
+            "limit_keys k",
+            _FIRST.format(
+                column="*" if is_postgresql(database) else "id", eligible=eligible
+            ),
+        ),
         count=_COUNT.format(key="r.limit_key"),
         now=now_sql(database),
         key=quoted(database, "key"),
@@ -165,6 +181,6 @@ def _eligible(
     known_here, known_values = known_sql(database, known)
     eligible = (
         f"r.queued_at <= {now_sql(database)} AND r.owner = '' "
-        f"AND r.queue {queues_in} AND {known_here}"
+        f"AND {likely(f'r.queue {queues_in}')} AND {likely(known_here)}"
     )
     return eligible, [*queue_values, *known_values]

@@ -417,7 +417,7 @@ def steps_on_offer(
     """
     queues_in, queue_values = among(database, queues)
     known_in, known_values = among(database, known)
-    lines, line_values, line = step_lines_sql(database, queues, known, suspects)
+    lines, line, line_values = step_lines_sql(database, queues, known, suspects)
     now = now_sql(database)
     suspect = "" if suspects is None else "AND s.suspect = %s"
     statement = f"""
@@ -435,17 +435,14 @@ def steps_on_offer(
             AND r.queued_at <= {now} AND r.finished_at IS NULL)
         UNION ALL SELECT '', 'suspects', '', 0, '', {now}, 0, {now}
         FROM (SELECT 1) AS one WHERE EXISTS (
-            SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.limit_key = ''
-            AND s.due_at <= {now} AND s.queue {queues_in} AND s.status = 'pending'
-        ) OR EXISTS (
-            SELECT 1 FROM django_workflows_step s WHERE s.suspect
-            AND NOT (s.limit_key = '') AND s.due_at <= {now} AND s.queue {queues_in}
-            AND s.status = 'pending')
+            SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.due_at <= {now}
+            AND s.queue {queues_in} AND s.status = 'pending')
     """
-    values = [*line_values, *queue_values, *known_values]
+    values = [*queue_values, *known_values]
     values += [] if suspects is None else [suspects]
+    values += [limit, *line_values]
     with database.cursor() as cursor:
-        cursor.execute(statement, [*values, limit, *queue_values * 3])
+        cursor.execute(statement, [*values, *queue_values, *queue_values])
         rows = cursor.fetchall()
     kinds = {row[1] for row in rows if not row[0]}
     return Offer(

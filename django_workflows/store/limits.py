@@ -148,6 +148,27 @@ def tell_waiting(database: BaseDatabaseWrapper, run_id: str) -> None:
         notify(database, DUE, queues)
 
 
+def firsts_sql(database: BaseDatabaseWrapper, table: str, keys: str, first: str) -> str:
+    """What to select FROM for the first row of each line: `keys` joined with what the
+    query `first` finds for each, which is a row on PostgreSQL, and else its id.
+
+    Said so that no database reads the table as a whole to join them.
+    """
+    if is_postgresql(database):
+        name = table.split()[1]
+        return f"{keys} CROSS JOIN LATERAL ({first}) AS {name}"
+    return (
+        f"(SELECT ({first}) AS id FROM {keys} WHERE k.limit_key IS NOT NULL) AS f "
+        f"JOIN {table} ON {table.split()[1]}.id = f.id"
+    )
+
+
+def likely(condition: str) -> str:
+    """A condition that must not look like something to search by, nor like one that
+    few rows meet: the first in a line, as its index has them, nearly always does."""
+    return f"COALESCE({condition}, false)"
+
+
 def quoted(database: BaseDatabaseWrapper, name: str) -> str:
     return str(database.ops.quote_name(name))
 

@@ -10,8 +10,16 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
-from django_workflows.store.database import among, now_sql, to_us
-from django_workflows.store.limits import Gate, Limits, Line, quoted, skip_locked
+from django_workflows.store.database import among, is_postgresql, now_sql, to_us
+from django_workflows.store.limits import (
+    Gate,
+    Limits,
+    Line,
+    firsts_sql,
+    likely,
+    quoted,
+    skip_locked,
+)
 
 
 def step_limits(name: str, options: str) -> Limits:
@@ -37,21 +45,20 @@ _STEP_LINES = """
             WHERE NOT (s.limit_key = '') AND s.status = 'pending'
             AND s.limit_key > k.limit_key)
         FROM keys_of_steps k WHERE k.limit_key IS NOT NULL
-    ), first_steps(id) AS (
-        SELECT (SELECT s.id FROM django_workflows_step s
-            WHERE NOT (s.limit_key = '') AND s.status = 'pending'
-            AND s.limit_key = k.limit_key AND {eligible}
-            ORDER BY s.priority DESC, s.created_at, s.run_id LIMIT 1)
-        FROM keys_of_steps k WHERE k.limit_key IS NOT NULL
     )
+"""
+_FIRST = """
+    SELECT s.{column} FROM django_workflows_step s
+    WHERE NOT (s.limit_key = '') AND s.status = 'pending'
+    AND s.limit_key = k.limit_key AND {eligible}
+    ORDER BY s.priority DESC, s.created_at, s.run_id LIMIT 1
 """
 _STEP_LINE = """
     SELECT s.limit_key, s.name, s.options, (
         SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '')
         AND w.status = 'running' AND w.limit_key = s.limit_key
     ), COALESCE(l.pace, ''), {now}, s.priority, s.created_at
-    FROM first_steps f JOIN django_workflows_step s ON s.id = f.id
-    LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
+    FROM {firsts} LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
 """
 #: Of a step: its run does not stand still. Looked up for each step that is due.
 NOT_PAUSED = (
@@ -64,15 +71,22 @@ def step_lines_sql(
     queues: Sequence[str],
     known: Sequence[str],
     suspects: bool | None,
-) -> tuple[str, list[Any], str]:
-    """The parts of a query for lines of due steps: what goes after WITH RECURSIVE, its
-    parameters, and the query itself, whose rows `step_line` reads."""
+) -> tuple[str, str, list[Any]]:
+    """The parts of a query for lines of due steps: what goes after WITH RECURSIVE, the
+    query itself, whose rows `step_line` reads, and the query's parameters."""
     eligible, values = _eligible_steps(database, queues, known, suspects)
-    return (
-        _STEP_LINES.format(eligible=eligible),
-        values,
-        _STEP_LINE.format(now=now_sql(database), key=quoted(database, "key")),
+    firsts = firsts_sql(
+        database,
+        "django_workflows_step s",
+        "keys_of_steps k",
+        _FIRST.format(
+            column="*" if is_postgresql(database) else "id", eligible=eligible
+        ),
     )
+    line = _STEP_LINE.format(
+        now=now_sql(database), key=quoted(database, "key"), firsts=firsts
+    )
+    return _STEP_LINES, line, values
 
 
 def _eligible_steps(
@@ -84,8 +98,9 @@ def _eligible_steps(
     queues_in, queue_values = among(database, queues)
     known_in, known_values = among(database, known)
     eligible = (
-        f"s.due_at <= {now_sql(database)} AND s.queue {queues_in} "
-        f"AND s.name {known_in} AND {NOT_PAUSED}"
+        f"s.due_at <= {now_sql(database)} "
+        f"AND {likely(f's.queue {queues_in}')} "
+        f"AND {likely(f's.name {known_in}')} AND {NOT_PAUSED}"
     )
     values = [*queue_values, *known_values]
     if suspects is not None:
