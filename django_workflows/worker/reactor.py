@@ -75,6 +75,13 @@ class Executor(Protocol):
     def running(self, step_id: str, number: int) -> Attempt | None: ...
 
 
+def _place_in_line(waiting: tuple[int, OwnedRun, StepCall]) -> int:
+    """What waiting calls are sorted by: those of larger priority come first."""
+    _, run, call = waiting
+    priority = call.step.settings.priority
+    return -(run.priority if priority is None else priority)
+
+
 class Reactor:
     """Advances runs. One thread calls `round`; any thread calls `wake` and `report`."""
 
@@ -111,6 +118,8 @@ class Reactor:
         self._looks: list[int] = []
         #: Calls that wait for a free slot, since when, oldest first.
         self._waiting: deque[tuple[int, OwnedRun, StepCall]] = deque()
+        #: Some of them may have another priority than others.
+        self._waiting_by_priority = False
         self._random = random.Random()
         self._next_look_us = 0
         self._next_steps_us = 0
@@ -483,6 +492,8 @@ class Reactor:
             if call.id not in run.queued:
                 run.queued.add(call.id)
                 self._waiting.append((now_us, run, call))
+                if run.priority or settings.priority:
+                    self._waiting_by_priority = True
 
     def _start_steps(self, now_us: int) -> list[OwnedRun]:
         """Begin attempts while there is room; what waits for long is offered to all.
@@ -490,6 +501,9 @@ class Reactor:
         Returns the runs that have something to store because of it.
         """
         touched: list[OwnedRun] = []
+        if self._waiting_by_priority:
+            self._waiting = deque(sorted(self._waiting, key=_place_in_line))
+            self._waiting_by_priority = bool(self._waiting)
         room = {kind: self.executor.room(kind) for kind in KINDS}
         for _ in range(len(self._waiting)):
             since_us, run, call = self._waiting.popleft()

@@ -380,6 +380,35 @@ def test_priority_of_the_step_beats_that_of_its_run(workflows: WorkflowTester) -
     assert began == [8, 6, 4, 2, 1]
 
 
+def test_priority_counts_among_those_who_wait_for_a_slot(
+    workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with one slot owns all the runs, whose steps have no limits."""
+    monkeypatch.setattr(InlineExecutor, "room", lambda self, kind: not self._queued)
+    for number, priority in enumerate([5, 1, 3, 5]):
+        start(free_one.options(priority=priority), number)
+    workflows.run_until_idle()
+    assert began == [0, 3, 2, 1]
+    began.clear()
+    workflows.run(free_all, 0, 2, 1)
+    assert began == [2, 1, 0]
+
+
+@step
+def free(number: int) -> None:
+    began.append(number)
+
+
+@workflow
+async def free_one(number: int) -> None:
+    await free(number)
+
+
+@workflow
+async def free_all(*numbers: int) -> None:
+    await asyncio.gather(*[free.options(priority=n)(n) for n in numbers])
+
+
 def test_a_step_of_another_queue_is_left_to_its_workers(
     workflows: WorkflowTester,
 ) -> None:
