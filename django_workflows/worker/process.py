@@ -133,7 +133,8 @@ class WorkerProcess:
         self._burst: tuple[OwnedRun, float, int] | None = None
         self._burst_lock = threading.Lock()
         self._rounds = 0
-        self._round_began: float | None = None
+        #: When the burst that is under way, or the last one, has begun.
+        self._burst_began = 0.0
         self._listening = threading.Event()
         for target in (self._beat, self._listen):
             threading.Thread(
@@ -164,11 +165,9 @@ class WorkerProcess:
                         timeout, max(0.0, idle_since + linger - time.monotonic())
                     )
                 ended = reactor.wait(timeout)
-                self._round_began = time.monotonic()
                 draining = _draining.is_set()
                 if self._round(ended, claim=not draining) or reactor.is_busy:
                     idle_since = time.monotonic()
-                self._round_began = None
                 self._rounds += 1
                 now = time.monotonic()
                 if self._is_worn_out():
@@ -179,7 +178,6 @@ class WorkerProcess:
             self._let_go()
         finally:
             self._listening.clear()
-            self._round_began = None
             with self._reporting:
                 self._reactor_runs = False
         self._report_left()
@@ -290,12 +288,7 @@ class WorkerProcess:
             now = time.monotonic()
             if now < next_beat:
                 continue
-            began = self._round_began
-            if (
-                began is not None
-                and now - began > conf.LEASE
-                and self._burst is not None
-            ):
+            if self._burst is not None and now - self._burst_began > conf.LEASE:
                 logger.critical(
                     "the reactor does not come back; this process ends",
                     extra={"action": "reactor_stuck", "worker": self.id},
@@ -343,7 +336,8 @@ class WorkerProcess:
     def _note_burst(self, run: OwnedRun | None) -> None:
         if run is not None:
             with self._burst_lock:
-                self._burst = (run, time.monotonic(), threading.get_ident())
+                self._burst_began = time.monotonic()
+                self._burst = (run, self._burst_began, threading.get_ident())
             return
         while self._burst is not None:
             # Once this is through, no interruption is on its way any more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -64,3 +65,29 @@ def test_interruption_after_the_code_blocks_the_run_and_nothing_else(
     stored = Run.objects.get(pk=slow.pk)
     assert "BURST_TIMEOUT" in stored.blocked_reason
     assert stored.owner == ""
+
+
+def test_long_round_of_short_bursts_is_no_stuck_reactor(
+    worker: WorkerProcess, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round may take longer than a lease, if many runs are due on a slow machine."""
+    settings.WORKFLOWS = {"LINGER": "50ms", "LEASE": "400ms"}
+    ends: list[int] = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    runs = [start(naps) for _ in range(8)]
+    advance = OwnedRun.advance
+
+    def slowly(run: OwnedRun, now_us: int) -> None:
+        time.sleep(0.15)
+        advance(run, now_us)
+
+    monkeypatch.setattr(OwnedRun, "advance", slowly)
+    worker.work()
+    assert ends == []
+    for run in runs:
+        assert run.result(timeout=10) == "rested"
+    monkeypatch.setattr(OwnedRun, "advance", lambda run, now_us: time.sleep(1))
+    start(naps)
+    worker.work()
+    assert ends
+    assert set(ends) == {70}

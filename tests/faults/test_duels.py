@@ -38,7 +38,7 @@ from tests.faults.driver import World
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 #: Rounds of each duel, and how many runs there are at a time.
-ROUNDS = 1000 if os.environ.get("FAULTS") == "all" else 60
+ROUNDS = 1000 if os.environ.get("FAULTS") == "all" else 40
 AT_ONCE = 20
 #: Microseconds by which one caller may be late, at most.
 LATE_US = 3000
