@@ -57,6 +57,18 @@ def check_attempts(run: Run, events: list[Event], counting: set[int | None]) -> 
     assert not run.steps.filter(status__in=("pending", "running")).exists()
 
 
+def check_stands_still(run: Run) -> None:
+    """Nothing is numbered while a run is paused, but requests and its end."""
+    is_paused = False
+    for event in run.history():
+        if event.type == log.RUN_PAUSED:
+            is_paused = True
+        elif event.type == log.RUN_RESUMED:
+            is_paused = False
+        elif is_paused:
+            assert event.type in (log.RUN_TERMINATED, log.RUN_TIMED_OUT), event
+
+
 def check_effects(run: Run, account: str, booked: list[Any]) -> None:
     """Atomic effects once; others at most once for each attempt in the log."""
     assert sorted(

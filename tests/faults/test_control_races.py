@@ -128,21 +128,8 @@ class Contest:
         sweep.delete_strays(connection())
         checks.check_log(self.run)
         checks.check_replays(self.run)
-        self._check_pauses()
+        checks.check_stands_still(self.run)
         return self.run.status
-
-    def _check_pauses(self) -> None:
-        """Nothing happened while the run stood still, but requests and its end."""
-        is_paused = False
-        for event in self.run.history():
-            if event.type == log.RUN_PAUSED:
-                is_paused = True
-            elif event.type == log.RUN_RESUMED:
-                is_paused = False
-            elif is_paused:
-                assert event.type in (log.RUN_TERMINATED, log.RUN_TIMED_OUT), state(
-                    [self.run]
-                )
 
     def types(self) -> list[str]:
         return [event.type for event in self.run.history()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -63,6 +65,63 @@ def test_crash_at_each_point_loses_no_time_out(short_slices: bool) -> None:
             run = start(workflows.takes_too_long, f"crash{number}")
             world.run(run)
             assert run.result() == workflows.TOOK_TOO_LONG
+            checks.check_log(run)
+            checks.check_replays(run)
+        assert world.deaths > 1
+
+
+def _interrupt(world: World, account: str) -> Run:
+    """Two steps side by side and one after them, paused while the first are at work."""
+    run = start(workflows.short, account)
+    (node, *_) = world.nodes
+    world.turn(node)
+    run.pause()
+    world.idle()
+    run.refresh_from_db()
+    if run.status == "paused":  # a turn may do all there is to do
+        checks.check_stands_still(run)
+        run.resume()
+    world.run(run)
+    return run
+
+
+@pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
+def test_crash_at_each_point_of_a_pause_changes_nothing(short_slices: bool) -> None:
+    with World(short_slices=short_slices) as world:
+        world.on_point = counted = Crash()
+        run = _interrupt(world, "good")
+        assert "run_paused" in [event.type for event in run.history()]
+        stride = 1 if STRIDE == 1 else max(1, len(counted.passed) // 20)
+        for number in range(0, len(counted.passed), stride):
+            world.on_point = Crash(number)
+            run = _interrupt(world, f"crash{number}")
+            assert run.result() == [1, 5, 2]
+            checks.check_log(run)
+            checks.check_stands_still(run)
+            checks.check_replays(run)
+            checks.check_effects(run, f"crash{number}", [Decimal(5)])
+        assert world.deaths > 1
+
+
+@pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
+def test_crash_at_each_point_moves_no_deadline(short_slices: bool) -> None:
+    with World(short_slices=short_slices) as world:
+        world.on_point = counted = Crash()
+
+        def run_out(account: str) -> Run:
+            run = workflows.tidy.options(timeout="30m").start(account)
+            world.run(run)
+            run.refresh_from_db()
+            return run
+
+        run_out("good")
+        stride = 1 if STRIDE == 1 else max(1, len(counted.passed) // 20)
+        for number in range(0, len(counted.passed), stride):
+            world.on_point = Crash(number)
+            run = run_out(f"crash{number}")
+            assert run.status == "timed_out"
+            assert run.deadline_at == run.created_at + timedelta(minutes=30)
+            assert run.finished_at == run.deadline_at
             checks.check_log(run)
             checks.check_replays(run)
         assert world.deaths > 1
