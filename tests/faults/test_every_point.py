@@ -109,7 +109,7 @@ def test_crash_at_each_point_moves_no_deadline(short_slices: bool) -> None:
         world.on_point = counted = Crash()
 
         def run_out(account: str) -> Run:
-            run = workflows.tidy.options(timeout="30m").start(account)
+            run: Run = workflows.tidy.options(timeout="30m").start(account)
             world.run(run)
             run.refresh_from_db()
             return run
