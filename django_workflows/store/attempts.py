@@ -12,6 +12,7 @@ from django_workflows.core.payloads import seal
 from django_workflows.replay.events import STEP_CANCELLED, STEP_RETRYING, LogEvent
 from django_workflows.store.database import among, now_sql, transaction
 from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.rounds import StepRow, end_attempt
 
@@ -152,6 +153,7 @@ def time_out(
         )
         for event in events(cursor.fetchone()[0]):
             _insert(database, run_id, event)
+        tell_waiting(database, run_id)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -131,6 +131,13 @@ class Heartbeats:
             self._next_check = 0.0  # somebody has ended it
             return None
         return None if pulse.written(details) else WRITE_INTERVAL
+
+    def flush(self, database: BaseDatabaseWrapper, attempts: Sequence[Attempt]) -> None:
+        """Write what attempts that are about to be cut off have said last."""
+        for attempt in attempts:
+            details = attempt.pulse.details
+            if details is not None and attempt.pulse.is_unwritten and attempt.has_row:
+                write_heartbeat(database, attempt.step_id, attempt.number, details)
 
     def _is_here(self, attempt: Attempt) -> bool:
         return self._executor.running(attempt.step_id, attempt.number) is attempt

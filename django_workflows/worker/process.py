@@ -371,6 +371,7 @@ class WorkerProcess:
                 grace,
                 extra={"action": "steps_cut_off"},
             )
+            self.heartbeats.flush(self.database, left)
             cut_attempts(self.database, [(a.step_id, a.number) for a in left])
         workers.unregister(self.database, self.id)
         announcements.wait_until_sent(min(grace, SIGNALS_GRACE))

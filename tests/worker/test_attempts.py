@@ -306,6 +306,21 @@ def test_the_last_details_are_written_although_none_follow(
     writer.close()
 
 
+def test_what_was_said_last_is_written_before_an_attempt_is_cut_off(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(monkeypatch)
+    executor = Executor(2, 10, ends)
+    said, silent = attempt_of(waits), attempt_of(waits)
+    said.has_row = silent.has_row = True
+    said.pulse.hear(serialization.dumps("last words"))
+    writer = Heartbeats("wrkr_test", executor, lambda attempt: None)
+    database: Any = None
+    writer.flush(database, [said, silent])
+    assert rows.written == ["last words"]
+    executor.close()
+
+
 def test_an_attempt_without_a_row_is_shown_first(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
