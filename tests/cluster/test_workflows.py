@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from django_workflows import start
+from django_workflows import start, start_many
+from django_workflows.models import Run, Step
 from tests.cluster import workflows
 from tests.cluster.conftest import StartCluster
 from tests.cluster.harness import ClusterProcess, until
@@ -86,3 +87,37 @@ def test_runs_survive_a_killed_cluster(start_cluster: StartCluster) -> None:
     start_cluster().ready()
     for number, run in enumerate(runs):
         assert run.result(timeout=30) == f"load{number}-2"
+
+
+def test_runs_and_steps_go_to_the_workers_of_their_queue(
+    start_cluster: StartCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster with two queues, and a plain one that is named by the environment."""
+    options = ("--queue", "one", "--queue", "three", "--processes", "1")
+    first = start_cluster("workflows", "worker", *options)
+    monkeypatch.setenv("Q_CLUSTER_NAME", "two")
+    second = start_cluster("qcluster")
+    run = start(workflows.travel, "a")
+    third = start(workflows.travel.options(queue="three"), "b")
+    nobody = start(workflows.hop, "c")
+    for each in (run, third):
+        here, there = each.result(timeout=20)
+        assert here in first.session()
+        assert there in second.session()
+    nobody.refresh_from_db()
+    assert nobody.status == "pending"
+
+
+def test_waiting_for_a_limit_keeps_nobody_busy(cluster: ClusterProcess) -> None:
+    """While one of a hundred is at work, no worker is sent to look after the others."""
+    start_many(workflows.narrow, [(f"key{n}", 60.0) for n in range(100)])
+    until(lambda: any("begun" in key for key in cluster.marks()), "the first")
+    until(
+        lambda: Step.objects.filter(status="pending").count() == 99,
+        "the others in line",
+    )
+    until(lambda: not Run.objects.exclude(owner="").exists(), "rest")
+    before = _reactors(cluster)
+    time.sleep(2)
+    assert _reactors(cluster) <= before + 1
+    assert len(cluster.marks()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 from django_workflows import sleep, step, workflow
@@ -27,6 +28,26 @@ def slow(key: str, seconds: float) -> str:
 async def hop(key: str) -> str:
     """Run one step."""
     return await mark(key)
+
+
+@step
+def place(key: str) -> int:
+    """Mark the key; returns the process."""
+    tasks.mark(key)
+    return os.getpid()
+
+
+@workflow(queue="one")
+async def travel(key: str) -> list[int]:
+    """Run one step in the run's queue and one in another."""
+    there = place.options(queue="two")
+    return [await place(f"{key}-1"), await there(f"{key}-2")]
+
+
+@workflow
+async def narrow(key: str, seconds: float) -> None:
+    """Run a long step that no other may run beside."""
+    await slow.options(max_concurrency=1)(key, seconds)
 
 
 @workflow
