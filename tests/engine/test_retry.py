@@ -10,6 +10,8 @@ from asgiref.sync import async_to_sync
 
 from django_workflows import (
     InvalidRunStateError,
+    RetryPolicy,
+    StepTimeoutError,
     WorkflowRunFailedError,
     WorkflowRunNotFoundError,
     create_hook,
@@ -672,3 +674,142 @@ def first_time_broken_named(name: str) -> None:
     ran.append(name)
     if get_step_metadata().attempt == 1:
         raise ValueError("the first time")
+
+
+@step(schedule_to_close_timeout="1m", retry=RetryPolicy(initial_interval="50s"))
+def within_a_minute(name: str) -> int:
+    ran.append(name)
+    if name in broken:
+        raise ValueError(f"{name} is broken")
+    return get_step_metadata().attempt
+
+
+@workflow
+async def bounded() -> int:
+    return await within_a_minute("x")
+
+
+def test_a_step_that_took_too_long_has_all_its_time_again(
+    workflows: WorkflowTester,
+) -> None:
+    broken.add("x")
+    run = failed(workflows, bounded)
+    assert isinstance(run.error, StepTimeoutError)
+    attempts = len(ran)
+    run.retry()
+    workflows.advance("49s")
+    broken.clear()
+    assert finish(workflows, run) == attempts + 2
+
+
+def test_a_run_that_timed_out_goes_on(workflows: WorkflowTester) -> None:
+    run = sleeping_first.options(timeout="20h").start()
+    workflows.advance("20h")
+    run.refresh_from_db()
+    assert run.status == "timed_out"
+    workflows.advance("3h")
+    run.retry()
+    assert run.deadline_at is not None
+    assert (run.deadline_at - workflows.now).total_seconds() == pytest.approx(72000)
+    workflows.advance("1h")
+    assert finish(workflows, run) == "A"
+
+
+def test_a_run_that_timed_out_during_a_step(workflows: WorkflowTester) -> None:
+    run = waiting_for_others.options(timeout="1h").start()
+    workflows.advance("1h")
+    run.refresh_from_db()
+    assert run.status == "timed_out"
+    (row,) = run.steps.all()
+    assert row.status == "cancelled"
+    run.retry()
+    assert not run.steps.exists()
+    workflows.advance("30m")
+    assert finish(workflows, run) == 2
+
+
+@step(retry=RetryPolicy(initial_interval="2h"))
+def broken_at_first() -> int:
+    attempt = get_step_metadata().attempt
+    if attempt == 1:
+        raise ValueError("the first time")
+    return attempt
+
+
+@workflow
+async def waiting_for_others() -> int:
+    return await broken_at_first.options(queue="others")()
+
+
+def test_a_paused_run_that_timed_out_does_not_stand_still(
+    workflows: WorkflowTester,
+) -> None:
+    run = sleeping_first.options(timeout="20h").start()
+    workflows.run_until_idle()
+    run.pause()
+    workflows.advance("2d")
+    run.refresh_from_db()
+    assert run.status == "timed_out"
+    run.retry()
+    workflows.run_until_idle()
+    assert finish(workflows, run) == "A"
+
+
+def test_a_retried_run_can_be_paused(workflows: WorkflowTester) -> None:
+    broken.add("a")
+    run = failed(workflows, sleeping_beside)
+    broken.clear()
+    run.retry()
+    run.pause()
+    workflows.advance("2d")
+    run.refresh_from_db()
+    assert run.status == "paused"
+    run.resume()
+    assert finish(workflows, run) == "A"
+
+
+@workflow
+async def in_a_group() -> list[str]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(do("a"))
+            group.create_task(do("b"))
+            group.create_task(forever())
+    except* ValueError as errors:
+        await do("tidy up")
+        raise RuntimeError("told in other words") from errors
+    return ["done"]
+
+
+async def forever() -> None:
+    await sleep("30m")
+
+
+def test_an_error_out_of_a_group_told_in_other_words(
+    workflows: WorkflowTester,
+) -> None:
+    broken.update("ab")
+    run = failed(workflows, in_a_group)
+    broken.clear()
+    run.retry()
+    assert finish(workflows, run) == ["done"]
+    assert sorted(ran) == ["a", "a", "b", "b", "tidy up"]
+
+
+def test_only_what_is_void_runs_again_when_the_log_is_long(
+    workflows: WorkflowTester,
+) -> None:
+    broken.add("last")
+    run = failed(workflows, many, 200)
+    broken.clear()
+    run.retry()
+    assert finish(workflows, run) == 200
+    assert len(ran) == 202
+
+
+@workflow
+async def many(number: int) -> int:
+    for one in range(number):
+        await do(str(one))
+    await do("last")
+    return number
