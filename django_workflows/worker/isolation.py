@@ -13,7 +13,8 @@ import sys
 import threading
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -100,6 +101,9 @@ class IsolatedProcess:
     def is_alive(self) -> bool:
         return self._child.poll() is None
 
+    def kill(self) -> None:
+        self._child.kill()
+
     def close(self) -> None:
         self._child.kill()
         self._child.wait()
@@ -114,12 +118,16 @@ class IsolatedProcesses:
     def __init__(self, size: int) -> None:
         self._size = size
         self._idle: list[IsolatedProcess] = []
+        self._busy: set[IsolatedProcess] = set()
         self._running = 0
+        self._is_closed = False
         self._jobs: deque[tuple[Attempt, Begun, Report]] = deque()
         self._lock = threading.Lock()
 
     def submit(self, attempt: Attempt, begun: Begun, report: Report) -> None:
         with self._lock:
+            if self._is_closed:
+                return
             self._jobs.append((attempt, begun, report))
             if self._running >= self._size:
                 return
@@ -134,9 +142,10 @@ class IsolatedProcesses:
             with self._lock:
                 if not self._jobs:
                     self._running -= 1
-                    if child is not None:
-                        self._idle.append(child)
-                    return
+                    if child is None or not self._is_closed:
+                        self._idle += [child] if child is not None else []
+                        return
+                    break
                 attempt, begun, report = self._jobs.popleft()
                 if child is None and self._idle:
                     child = self._idle.pop()
@@ -146,7 +155,8 @@ class IsolatedProcesses:
             while ended is None:
                 try:
                     child = child or IsolatedProcess()
-                    ended = child.run(attempt, begun)
+                    with self._at_work(child):
+                        ended = child.run(attempt, begun)
                 except Exception as error:
                     # No process could be had, or what it said made no sense.
                     ended = Ended(attempt, error=error)
@@ -155,10 +165,29 @@ class IsolatedProcesses:
                 if child is not None and not child.is_alive:
                     child = None
             report(ended)
+        child.close()
+
+    @contextmanager
+    def _at_work(self, child: IsolatedProcess) -> Iterator[None]:
+        """A child that is at work is killed when all of them are closed."""
+        with self._lock:
+            self._busy.add(child)
+            if self._is_closed:
+                child.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(child)
 
     def close(self) -> None:
+        """End all children, at work or not; nobody waits for what they did any more."""
         with self._lock:
+            self._is_closed = True
+            self._jobs.clear()
             idle, self._idle = self._idle, []
+            for child in self._busy:
+                child.kill()
         for child in idle:
             child.close()
 
