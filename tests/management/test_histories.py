@@ -155,6 +155,21 @@ def test_check_replay_as_json(run: Run, file: Path, deploy: Deploys) -> None:
     assert "commands.note (event 3)" in message
 
 
+def test_what_workflow_code_prints_is_no_part_of_the_report(
+    run: Run, deploy: Deploys, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def talking(number: int = 0) -> None:
+        print("hello")
+        await old(number)
+
+    deploy(shop(talking))
+    capfd.readouterr()
+    call_command("workflows", "check-replay", "--json")
+    printed = capfd.readouterr()
+    assert json.loads(printed.out) == {"checked": 1, "broken": []}
+    assert "hello" in printed.err
+
+
 def test_check_replay_of_an_unregistered_workflow(
     run: Run, file: Path, deploy: Deploys
 ) -> None:

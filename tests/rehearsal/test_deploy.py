@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ from django.db import connection
 
 from django_workflows import resume_hook
 from django_workflows.models import Event, Hook, Run
-from tests.cluster.harness import ClusterProcess, until
+from tests.cluster import harness
+from tests.cluster.harness import ClusterProcess
 from tests.databases import url_of
 from tests.faults import checks
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.django_db(transaction=True),
+]
 
 DEPLOYS = Path(__file__).with_name("deploys")
 SETTINGS = "tests.rehearsal.settings"
@@ -58,6 +64,8 @@ SUSPENDED = {
 }
 
 Ids = dict[str, list[str]]
+PATIENCE = 60.0
+until = partial(harness.until, deadline=PATIENCE)
 
 
 class Project:
@@ -89,7 +97,7 @@ class Project:
             [sys.executable, "-m", *arguments],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -128,7 +136,7 @@ def project(
 
 def stop(cluster: ClusterProcess) -> None:
     os.kill(cluster.pid, signal.SIGTERM)
-    assert cluster.end(15) == 0
+    assert cluster.end(PATIENCE) == 0
     assert not cluster.session()
 
 
@@ -157,13 +165,15 @@ def open_runs(project: Project) -> tuple[Ids, Ids]:
 
 def unsettled(placed: Ids) -> set[str]:
     """Runs whose log does not end as it will while nothing happens from outside."""
+    types: dict[str, list[str]] = {}
+    events = Event.objects.filter(seq__isnull=False).order_by("run", "seq")
+    for run_id, kind in events.values_list("run", "type"):
+        types.setdefault(run_id, []).append(kind)
     found = set()
-    for kind, types in SUSPENDED.items():
+    for kind, last in SUSPENDED.items():
         for run_id in placed.get(kind, ()):
-            last = log_of(run_id)[-1][1]
-            begun = Run.objects.filter(pk=run_id, steps__status="completed").exists()
-            passed = begun or kind not in PASSED
-            if last not in types or not passed:
+            passed = kind not in PASSED or "step_completed" in types[run_id]
+            if types[run_id][-1] not in last or not passed:
                 found.add(run_id)
     audits = Run.objects.filter(pk__in=placed.get("audit", ()))
     return found | set(audits.filter(blocked_reason="").values_list("pk", flat=True))
@@ -186,7 +196,7 @@ def let_go_on(project: Project, begun: Ids, not_begun: Ids) -> None:
 
 
 def all_finish() -> None:
-    until(lambda: not Run.objects.open().exists(), "all runs to finish", 30)
+    until(lambda: not Run.objects.open().exists(), "all runs to finish")
     for run in Run.objects.all():
         checks.check_log(run)
 
@@ -251,9 +261,9 @@ def test_deploy_without_the_patch_is_named_beforehand_and_mended(
     # Deployed all the same, it blocks these runs and no other, and harms none.
     cluster = project.serve()
     let_go_on(project, begun, not_begun)
-    until(lambda: blocked() == affected, "the affected runs to be blocked", 30)
+    until(lambda: blocked() == affected, "the affected runs to be blocked")
     held_up = affected | set(begun["basket"])  # by its child
-    until(lambda: still_open() == held_up, "the others to end", 30)
+    until(lambda: still_open() == held_up, "the others to end")
     for run_id, before in logs.items():
         assert log_of(run_id)[: len(before)] == before
     stop(cluster)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -47,7 +49,9 @@ class Subcommand(BaseSubcommand):
         if options.open or not sources:
             sources.append(Run.objects.open())
         try:
-            report = check_replay(*sources, fail_fast=options.fail_fast)
+            # What workflow code prints is no part of the report.
+            with redirect_stdout(sys.stderr):
+                report = check_replay(*sources, fail_fast=options.fail_fast)
         except (OSError, ValueError, UnknownCodeError) as error:
             raise CommandError(str(error)) from error
         if options.json:
