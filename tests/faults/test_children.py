@@ -101,7 +101,7 @@ def everybody(world: World, run: Run) -> None:
     world.run(*Run.objects.filter(root=run))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800 if STRIDE == 1 else 300)
 @pytest.mark.parametrize("short_slices", [False, True], ids=["long", "short"])
 def test_crash_at_each_point_of_a_family(short_slices: bool) -> None:
     with World(short_slices=short_slices) as world:
