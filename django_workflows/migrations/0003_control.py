@@ -53,6 +53,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='hook',
+            name='yield_until',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='hook',
             name='is_carried',
             field=models.BooleanField(db_default=False, default=False),
         ),

@@ -24,6 +24,9 @@ class Hook(models.Model):
     sealed_metadata = models.BinaryField(null=True)
     #: Held for the run by its predecessor, which continued as new.
     is_carried = models.BooleanField(default=False, db_default=False)
+    #: The run wants to give the hook up or hand it on: who comes to send waits until
+    #: then, so that there is a moment in which nobody is sending.
+    yield_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -84,8 +84,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
             _INSERT_EVENT, [(successor.id, *event, now) for event in events]
         )
         cursor.execute(
-            "UPDATE django_workflows_hook SET run_id = %s, is_carried = %s "
-            "WHERE run_id = %s",
+            "UPDATE django_workflows_hook SET run_id = %s, is_carried = %s, "
+            "yield_until = NULL WHERE run_id = %s",
             (successor.id, True, run_id),
         )
     if run_created.receivers:

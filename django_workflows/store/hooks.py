@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -71,11 +72,14 @@ async def aget_hook_by_token(token: str) -> Hook:
     return await sync_to_async(get_hook_by_token)(token)
 
 
+#: Seconds for which senders let the run of a hook go first, at most.
+_PATIENCE = 0.25
 # The row is locked until the caller commits: a round that ends the run or disposes of
 # the hook skips it and waits, so what was accepted is in the log.
 _POSTGRESQL = f"""
 WITH h AS (
-    SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s FOR KEY SHARE
+    SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s
+    {{unless_yielding}} FOR KEY SHARE
 ), e AS (
     INSERT INTO django_workflows_event
         (run_id, seq, type, correlation_id, detail, payload, created_at)
@@ -89,7 +93,32 @@ FROM h LEFT JOIN django_workflows_run r ON r.id = h.run_id
 def _resume_postgresql(
     database: BaseDatabaseWrapper, token: str, data: bytes
 ) -> Run | None:
-    statement = _POSTGRESQL.format(now=now_sql(database))
+    patience = time.monotonic() + _PATIENCE
+    run = _send_postgresql(database, token, data)
+    while run is None and _exists(database, token):
+        is_patient = time.monotonic() < patience
+        if is_patient:
+            time.sleep(0.005)
+        run = _send_postgresql(database, token, data, yielding=is_patient)
+    return run
+
+
+def _exists(database: BaseDatabaseWrapper, token: str) -> bool:
+    """Whether the hook is there: then its run waits for a moment without senders."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM django_workflows_hook WHERE token_hash = %s",
+            (token_hash(token),),
+        )
+        return cursor.fetchone() is not None
+
+
+def _send_postgresql(
+    database: BaseDatabaseWrapper, token: str, data: bytes, *, yielding: bool = True
+) -> Run | None:
+    now = now_sql(database)
+    unless = f"AND (yield_until IS NULL OR yield_until < {now})" if yielding else ""
+    statement = _POSTGRESQL.format(now=now, unless_yielding=unless)
     found = Run.objects.using(database.alias).raw(statement, (token_hash(token), data))
     run = next(iter(found), None)
     if run is None or run.pk == run.__dict__["held_by"]:

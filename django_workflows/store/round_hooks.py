@@ -11,7 +11,7 @@ from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.continuing import take_over
-from django_workflows.store.database import moment
+from django_workflows.store.database import is_postgresql, moment, now_sql
 from django_workflows.store.hooks import token_hash
 from django_workflows.store.round_types import RunWrite
 
@@ -47,7 +47,15 @@ def give_up_hooks(
         cursor.execute(
             f"SELECT id, run_id FROM django_workflows_hook WHERE {where}", values
         )
-        busy = {row[1] for row in cursor.fetchall() if row[0] not in free}
+        locked = dict(row for row in cursor.fetchall() if row[0] not in free)
+        busy = set(locked.values())
+        if locked and is_postgresql(database):
+            # Whose holders share it; elsewhere this would wait for them.
+            cursor.execute(
+                f"UPDATE django_workflows_hook SET yield_until = {now_sql(database)} "
+                "+ interval '500 milliseconds' WHERE id = ANY(%s)",
+                (sorted(locked),),
+            )
         kept = [run for run in runs if run.run_id not in busy]
         gone = [
             hook_id

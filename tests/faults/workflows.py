@@ -307,6 +307,20 @@ async def relay(account: str, runs: int, each: int, seen: list[object]) -> list[
     return seen
 
 
+@workflow(name="faults.conveyor")
+async def conveyor(account: str, each: int, seen: list[object]) -> list[object]:
+    """Collects payloads until told to stop, so many in each run of a chain."""
+    with create_hook(token=f"{account}/inbox") as hook:
+        for _ in range(each):
+            payload = await hook
+            if payload == "stop":
+                break
+            seen = [*seen, payload]
+        else:
+            continue_as_new(account, each, seen)
+    return seen
+
+
 @workflow(name="faults.restless")
 async def restless(account: str) -> None:
     """Goes on in new runs for ever, until it is cancelled."""
