@@ -35,6 +35,9 @@ PROCESSES = min(4, os.cpu_count() or 1)
 #: Seconds for the clean-up code of asynchronous steps when their worker ends.
 CLEAN_UP = 1.0
 
+#: Seconds that the loop of asynchronous steps may take to cancel one of them.
+LOOP_PATIENCE = 5.0
+
 #: Takes the end of an attempt, and what to call once it is in safe hands: until then
 #: the attempt counts as in flight.
 Report = Callable[[Ended, Callable[[], None]], None]
@@ -58,6 +61,8 @@ class Executor:
         self._isolated = IsolatedProcesses(PROCESSES)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        #: Since when the loop has been asked for something that it has not done.
+        self._asked_loop = 0.0
         self._lock = threading.Lock()
         self._thread = threading.local()
         #: By step: an attempt that was given up is in flight no more.
@@ -90,6 +95,15 @@ class Executor:
         """The attempt, if it is in flight here."""
         attempt = self._in_flight.get(step_id)
         return attempt if attempt is not None and attempt.number == number else None
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether so much runs here that was given up that only the end of the process
+        can help: a thread cannot be stopped, nor a loop that never gets to wait."""
+        if self.threads_given_up >= self._limits["thread"]:
+            return True
+        asked = self._asked_loop
+        return bool(asked) and time.monotonic() - asked > LOOP_PATIENCE
 
     # -- running ----------------------------------------------------------------------
 
@@ -137,6 +151,7 @@ class Executor:
         if attempt.kind == "thread":
             self._give_up(attempt)
         elif attempt.kind == "async":
+            self._asked_loop = self._asked_loop or time.monotonic()
             self._get_loop().call_soon_threadsafe(self._cancel_task, attempt)
         elif attempt.pulse.tell is not None:
             attempt.pulse.tell(why)
@@ -251,6 +266,7 @@ class Executor:
             self._tasks[attempt.step_id, attempt.number] = task
 
     def _cancel_task(self, attempt: Attempt) -> None:
+        self._asked_loop = 0.0
         task = self._tasks.get((attempt.step_id, attempt.number))
         if task is None:
             return

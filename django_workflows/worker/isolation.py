@@ -15,6 +15,7 @@ from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -52,7 +53,9 @@ class IsolatedProcess:
             stdout=subprocess.PIPE,
             env=environment,
         )
-        self._saying = threading.Lock()
+        #: What it runs now; only under the lock is that so for sure.
+        self._attempt: Attempt | None = None
+        self._lock = threading.Lock()
 
     def run(
         self, attempt: Attempt, begun: Callable[[Attempt], None] = lambda attempt: None
@@ -63,11 +66,13 @@ class IsolatedProcess:
         was dead before, so that the attempt has not begun.
         """
         assert self._child.stdout is not None
-        if not self._say(dump_attempt(attempt)):
+        self._attempt = attempt
+        if not self._say(dump_attempt(attempt), attempt):
             self.close()
             return None
         pulse = attempt.pulse
-        pulse.kill, pulse.tell = self._child.kill, self._tell
+        pulse.kill = partial(self._kill, attempt)
+        pulse.tell = lambda why: self._say({"stop": why}, attempt)
         try:
             while (line := self._child.stdout.readline()).endswith(b"\n"):
                 answer = json.loads(line)
@@ -79,23 +84,28 @@ class IsolatedProcess:
                     details = answer["details"]
                     pulse.hear(None if details is None else b64decode(details))
         finally:
-            pulse.kill = pulse.tell = None
+            with self._lock:  # from here on it may be the turn of another attempt
+                self._attempt = None
         self.close()
         return Ended(attempt, crashed=True)
 
-    def _say(self, order: dict[str, Any]) -> bool:
-        """Give the child an order. False if it is dead."""
+    def _say(self, order: dict[str, Any], attempt: Attempt) -> bool:
+        """Tell the child about its attempt. False if that is over, or it is dead."""
         assert self._child.stdin is not None
-        try:
-            with self._saying:
+        with self._lock:
+            if self._attempt is not attempt:
+                return False
+            try:
                 self._child.stdin.write(json.dumps(order).encode() + b"\n")
                 self._child.stdin.flush()
-        except (BrokenPipeError, ValueError):  # the pipe is broken, or closed here
-            return False
+            except BrokenPipeError:
+                return False
         return True
 
-    def _tell(self, why: str) -> None:
-        self._say({"stop": why})
+    def _kill(self, attempt: Attempt) -> None:
+        with self._lock:
+            if self._attempt is attempt:
+                self._child.kill()
 
     @property
     def is_alive(self) -> bool:

@@ -183,13 +183,12 @@ class WorkerProcess:
         self._report_left()
 
     def _is_worn_out(self) -> bool:
-        """Whether so many threads run code that was given up that this process had
-        better be replaced: its end is the only way to be rid of them."""
-        if self.executor.threads_given_up < conf.THREADS:
+        if not self.executor.is_worn_out:
             return False
         if not _draining.is_set():
             logger.warning(
-                "%d threads run steps that were given up; this process is replaced",
+                "steps that were given up do not end (%d threads, or the event loop); "
+                "this process is replaced",
                 self.executor.threads_given_up,
                 extra={"action": "worker_worn_out", "worker": self.id},
             )

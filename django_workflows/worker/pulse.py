@@ -63,7 +63,7 @@ class Pulse:
         self.look: Callable[[], None] | None = None
         #: For code in a process of its own: end it; tell it why it shall stop.
         self.kill: Callable[[], None] | None = None
-        self.tell: Callable[[str], None] | None = None
+        self.tell: Callable[[str], object] | None = None
         #: Under the executor's lock: its end has been reported; its slot is free
         #: although its code still runs.
         self.is_over = False

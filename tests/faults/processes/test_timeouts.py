@@ -144,6 +144,16 @@ def test_worker_full_of_given_up_threads_is_replaced(
     checks.check_log(run)
 
 
+def test_worker_whose_loop_is_blocked_is_replaced(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(1)
+    (worn_out,) = cluster.pids("worker")
+    run = start(timed.calls, "blocks_the_loop", {"timeout": 0.5}, "a")
+    assert run.result(timeout=30) > 1
+    until(lambda: not is_alive(worn_out), "the end of the worn out process", 15)
+    assert "this process is replaced" in cluster.log()
+    checks.check_log(run)
+
+
 def test_threads_given_up_are_no_slots(start_cluster: StartCluster) -> None:
     cluster = start_cluster(1)
     keys = [f"h{number}" for number in range(6)]

@@ -47,6 +47,16 @@ async def hangs_on_loop(key: str, attempts: int) -> int:
     return attempt
 
 
+@step(name="timed.blocks_the_loop")
+async def blocks_the_loop(key: str) -> int:
+    """Never await anything in the first attempt: nobody else on the loop can go on."""
+    attempt = get_step_metadata().attempt
+    mark(f"{key}-{attempt}")
+    if attempt == 1:
+        time.sleep(FOREVER)
+    return attempt
+
+
 @step(name="timed.books_slowly", atomic=True)
 def books_slowly(key: str) -> int:
     """Book, and take too long at the first attempt."""
@@ -143,6 +153,7 @@ STEPS = {
     for each in (
         hangs,
         hangs_on_loop,
+        blocks_the_loop,
         books_slowly,
         counts,
         counts_on_loop,
