@@ -148,9 +148,9 @@ def _cut(effective: Sequence[LogEvent]) -> LogEvent:
         for event in effective:
             if event.type == log.CANCEL_REQUESTED and is_delivered(event):
                 return event
-        return end
+        return _outer_end(effective)
     if end.type != log.RUN_FAILED or end.detail.get("by") == "engine":
-        return end
+        return _outer_end(effective)
     failed = set(end.detail.get("failed", ()))
     calls = {
         event.correlation_id
@@ -167,3 +167,12 @@ def _cut(effective: Sequence[LogEvent]) -> LogEvent:
             return event
     # Workflow code itself raised: what it was given just before is given to it again.
     return next((e for e in reversed(effective) if is_delivered(e)), end)
+
+
+def _outer_end(effective: Sequence[LogEvent]) -> LogEvent:
+    """The end of a run that none of its code has to do with, or the first of those
+    entries that came too late and were numbered with it: they are news."""
+    position = len(effective) - 1
+    while position and effective[position - 1].detail.get("late"):
+        position -= 1
+    return effective[position]

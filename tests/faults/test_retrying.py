@@ -13,10 +13,19 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from django_workflows import create_hook, sleep, start, step, workflow
+from django_workflows import (
+    create_hook,
+    get_step_metadata,
+    sleep,
+    start,
+    step,
+    workflow,
+)
 from django_workflows.errors import InvalidRunStateError, WorkflowRunNotFoundError
 from django_workflows.models import Run
 from django_workflows.replay import events as log
+from django_workflows.store import sweep
+from django_workflows.store.database import connection
 from django_workflows.store.retention import prune
 from tests.app.models import Ledger
 from tests.faults import checks
@@ -291,3 +300,109 @@ def against(
     if errors:
         raise errors[0]
     return refused[0] if refused else None
+
+
+# -- attempts that outlive their epoch -------------------------------------------------
+
+
+@step(max_retries=0)
+def first_attempt_fails() -> int:
+    attempt = get_step_metadata().attempt
+    if attempt == 1:
+        raise ValueError("the first time")
+    return attempt
+
+
+@step
+def tell_attempt() -> int:
+    return get_step_metadata().attempt
+
+
+@workflow
+async def pair() -> list[int]:
+    return [*await asyncio.gather(first_attempt_fails(), tell_attempt())]
+
+
+@pytest.mark.parametrize("has_row", [False, True])
+def test_an_attempt_that_outlives_its_epoch_in_the_same_worker(has_row: bool) -> None:
+    """Its worker still runs it, although its run has failed and been retried there."""
+    with World() as world:
+        (node,) = world.nodes
+        run = start(pair)
+        node.reactor.looks_due = True
+        node.reactor.round([])
+        if has_row:
+            world.pass_time(10)  # longer than anybody is kept from seeing a step
+            node.reactor.round([])
+        assert run.steps.exists() == has_row
+        failure = node.executor.run_next()
+        assert failure is not None
+        assert failure.error is not None
+        node.reactor.round([failure])
+        run.refresh_from_db()
+        assert run.status == "failed"
+
+        run.retry()
+        node.reactor.looks_due = True
+        node.reactor.round([])
+        late = node.executor.run_next()
+        assert late is not None
+        assert late.attempt.number == 1
+        node.reactor.round([late])
+        assert log.STEP_COMPLETED not in [event.type for event in run.history()]
+
+        world.run(run)
+        assert run.result() == [2, 2]
+        checks.check_log(run)
+        checks.check_replays(run)
+
+
+@workflow
+async def booking(account: str) -> list[int]:
+    return [await book(account, 1), await book(account, 2)]
+
+
+def test_a_result_that_came_before_a_deadline_is_not_computed_again() -> None:
+    """Nobody had read it when the run timed out: an atomic step is still once."""
+    with World(short_slices=True) as world:
+        (node,) = world.nodes
+        run = booking.options(timeout="1h").start("late")
+        node.turn()
+        assert list(run.events.filter(seq=None).values_list("type", flat=True)) == [
+            log.STEP_COMPLETED
+        ]
+        world.pass_time(2 * 3600)
+        world.idle()
+        run.refresh_from_db()
+        assert run.status == "timed_out"
+        assert not run.events.filter(seq=None).exists()
+        run.retry()
+        world.run(run)
+        assert run.result() == [1, 2]
+        amounts = Ledger.objects.filter(account="late").values_list("amount", flat=True)
+        assert sorted(amounts) == [1, 2]
+        checks.check_log(run)
+        checks.check_replays(run)
+
+
+def test_a_result_that_nobody_read_is_kept_for_a_retry() -> None:
+    """It came in the moment between the last look into the inbox and the end."""
+    with World(short_slices=True) as world:
+        (node,) = world.nodes
+        run = start(booking, "stray")
+        node.turn()
+        # As the round leaves it whose own step failed meanwhile.
+        unread = run.events.get(seq=None)
+        Run.objects.filter(pk=run.pk).update(
+            status="cancelled", finished_at=run.created_at, wake_at=None, last_seq=5
+        )
+        run.events.create(
+            seq=5, type=log.RUN_CANCELLED, created_at=run.created_at, detail=""
+        )
+        sweep.delete_strays(connection())
+        assert run.events.filter(seq=None).get() == unread
+        run.retry()
+        world.run(run)
+        assert run.result() == [1, 2]
+        assert Ledger.objects.filter(account="stray").count() == 2
+        checks.replay(run)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_workflows.core import serialization
 from django_workflows.replay import events as log
 from django_workflows.replay.api import (
     create_hook,
@@ -399,3 +400,20 @@ def test_a_cancelled_run_goes_on_from_the_request() -> None:
     assert run.result == "A"
     run.drop()
     assert run.result == "A"
+
+
+def test_what_was_numbered_with_an_end_from_outside_is_news() -> None:
+    run = drive(two)
+    b = run.step("work", "b")
+    succeed(run, "a")
+    for kind, key, detail in (
+        (log.STEP_COMPLETED, b.id, {"late": True}),
+        (log.RUN_TIMED_OUT, "", {}),
+    ):
+        payload = serialization.dumps("B") if key else None
+        run._append(
+            LogEvent(kind, key, time=run.now_us, detail=detail, payload=payload)
+        )
+    plan = plan_retry(run.log)
+    assert plan.cut.detail == {"late": True}
+    assert [event.correlation_id for event in plan.redelivered] == [b.id]
