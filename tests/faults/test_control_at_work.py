@@ -181,8 +181,9 @@ def test_a_running_step_ends_in_a_paused_run(target: Any) -> None:
 def test_a_deadline_is_met_on_time_while_the_worker_is_idle() -> None:
     """No code runs, nothing is due: the deadline itself wakes the look."""
     with one_worker():
-        run = begin(long_on_loop, timeout="700ms")
+        run = begin(long_on_loop, timeout="3s")
         run.pause()
+        until_status(run, "paused")
         may_end.set()
         until_status(run, "timed_out")
     assert 0 <= seconds_late(run) < 1
