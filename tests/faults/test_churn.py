@@ -31,13 +31,19 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.timeout(300),
-    pytest.mark.skip(reason="threads of asynchronous steps outlive their worker"),
     # Workers that give up do not tidy up; in a real process their end does.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-RUNS = 1000 if os.environ.get("FAULTS") == "all" else 200
-SETTINGS = {"SLICE": "150ms", "LINGER": "20ms", "THREADS": 3, "LEASE": "5s"}
+RUNS = 1000 if os.environ.get("FAULTS") == "all" else 20
+#: All workers share one process here, and so their bursts one interpreter.
+SETTINGS = {
+    "SLICE": "150ms",
+    "LINGER": "20ms",
+    "THREADS": 3,
+    "LEASE": "5s",
+    "BURST_TIMEOUT": "30s",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +82,10 @@ class Employer(threading.Thread):
 
     def _employ(self) -> None:
         worker = WorkerProcess(("default",))
-        end = time.monotonic() + self._random.uniform(0.2, 1.5)
+        # Longer and longer: a step whose worker died begins in a process of its own,
+        # and on a busy machine that takes its time.
+        life = self._random.uniform(0.2, 1.5) * 1.1 ** len(self.ways)
+        end = time.monotonic() + life
         while time.monotonic() < end and not self._done.is_set():
             worker.work()
         way = self._random.choice(["retires", "is cut off", "gives up", "vanishes"])
@@ -127,7 +136,7 @@ def _outside(accounts: list[str], employers: list[Employer]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("seed", range(10 if RUNS > 100 else 1))
+@pytest.mark.parametrize("seed", range(10 if RUNS > 100 else 2))
 def test_workers_come_and_go(seed: int) -> None:
     accounts = [f"churn{number}" for number in range(RUNS)]
     runs = [start(workflows.busy, account) for account in accounts]
