@@ -269,6 +269,8 @@ class Run(models.Model):
     def result(self, timeout: Duration | None = None) -> Any:
         """Wait for the run's end and return what the workflow returned.
 
+        A run that has continued as new ends with the last run of its chain.
+
         `timeout` is a duration. Raises WorkflowRunFailedError,
         WorkflowRunCancelledError, WorkflowRunTerminatedError,
         WorkflowRunTimedOutError, TimeoutError, and RuntimeError in a transaction, in

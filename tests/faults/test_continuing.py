@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from django_workflows import get_run, resume_hook, start
+from django_workflows import get_hook_by_token, get_run, resume_hook, start
 from django_workflows.errors import InvalidRunStateError
 from django_workflows.models import Event, Hook, Run
 from django_workflows.store.chains import current_run_id, forward_requests
@@ -238,7 +238,7 @@ def test_run_does_not_continue_past_somebody_who_is_sending() -> None:
     if connection.vendor == "sqlite":
         pytest.skip("has one writer at a time")
     with World() as world:
-        run = start(workflows.relay, "a", 2, 1, [])
+        run = start(workflows.relay, "a", 3, 1, [])
         other = start(workflows.short, "b")
         world.idle()
         with User() as user:
@@ -250,9 +250,14 @@ def test_run_does_not_continue_past_somebody_who_is_sending() -> None:
                 world.pass_time(0.05)
             assert get_run(run.pk).status == "running"
             assert get_run(other.pk).status == "completed"
+            hook = get_hook_by_token("a/inbox")
+            if connection.vendor == "postgresql":
+                assert hook.yield_until is not None
+            # Others let the run go first for a moment, and no longer.
+            assert resume_hook("a/inbox", "third").pk == run.pk
             user.commit()
         links = run_chain(world, run)
-    assert run.result() == ["first", "second"]
+    assert run.result() == ["first", "second", "third"]
     check_chain(links, "a")
 
 
