@@ -19,6 +19,7 @@ from django_workflows import (
     get_workflow_metadata,
     race,
     resume_hook,
+    set_attributes,
     sleep,
     start,
     step,
@@ -813,3 +814,23 @@ async def many(number: int) -> int:
         await do(str(one))
     await do("last")
     return number
+
+
+@workflow
+async def labelling() -> dict[str, Any]:
+    if bugs:
+        set_attributes(label=bugs[0])
+        raise LookupError(bugs[0])
+    return get_workflow_metadata().attributes
+
+
+def test_attributes_that_void_code_set_are_gone(workflows: WorkflowTester) -> None:
+    bugs.append("oops")
+    run = labelling.options(attributes={"customer": 7}).start()
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.attributes == {"customer": 7, "label": "oops"}
+    bugs.clear()
+    run.retry()
+    assert finish(workflows, run) == {"customer": 7}
+    assert run.attributes == {"customer": 7}

@@ -84,6 +84,10 @@ def retry_locked(database: BaseDatabaseWrapper, run_id: str) -> None:
     _take_key(database, run_id, taken)
     time_us = time_after(database, run_id, taken["last_seq"])
     _reopen(database, run_id, taken, time_us)
+    if plan.cut.type == log.RUN_STARTED:
+        # It begins once more; otherwise its replay tells what it has set by then.
+        attributes = plan.cut.detail.get("attributes", {})
+        Run.objects.using(alias()).filter(pk=run_id).update(attributes=attributes)
     append_event(
         database,
         run_id,
@@ -113,7 +117,11 @@ def _free_steps(
     """Delete the rows of steps that run again: whatever a former attempt of theirs
     still does changes nothing. Returns the last attempt of each open step."""
     attempts = dict(plan.attempts)
-    done = {event.correlation_id for event in (*plan.redelivered, *unread)}
+    done = {
+        event.correlation_id
+        for event in (*plan.redelivered, *unread)
+        if event.type == log.STEP_COMPLETED
+    }
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT id, attempt, status FROM django_workflows_step "
