@@ -145,9 +145,7 @@ def _admit(
     known: Sequence[tuple[str, str]],
 ) -> tuple[int, int | None]:
     with transaction(database), database.cursor() as cursor:
-        gate = Gate(database, cursor, line.key)
-        cursor.execute(_COUNT.format(key="%s"), (line.key,))
-        at_work = cursor.fetchone()[0]
+        gate = Gate(database, cursor, line.key, _COUNT.format(key="%s"))
         eligible, values = _eligible(database, queues, known)
         cursor.execute(
             "SELECT r.id, r.queue, r.workflow, r.version, r.max_concurrency, "
@@ -159,7 +157,7 @@ def _admit(
             [line.key, *values],
         )
         rows = cursor.fetchall()
-        allowed = gate.admit([run_limits(*row[2:]) for row in rows], at_work)
+        allowed = gate.admit([run_limits(*row[2:]) for row in rows])
         if not allowed:
             return 0, gate.next_us
         marks = ", ".join(["%s"] * allowed)

@@ -382,7 +382,7 @@ def claim_steps(
         with transaction(database), database.cursor() as cursor:
             now_us = None
             if part.line is None:
-                ids = part.ids[:left]
+                ids = _lock_free(database, cursor, part.ids[:left])
             else:
                 ids, gate = next_steps(
                     database,
@@ -453,6 +453,20 @@ def steps_on_offer(
     )
 
 
+def _lock_free(
+    database: BaseDatabaseWrapper, cursor: Any, ids: Sequence[str]
+) -> list[str]:
+    """Those of the steps that nobody else has taken and this process can read."""
+    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    cursor.execute(
+        "SELECT id, args, heartbeat FROM django_workflows_step "
+        f"WHERE id IN ({_marks(ids)}) AND status = 'pending' ORDER BY id{skip}",
+        ids,
+    )
+    free = {row[0] for row in cursor.fetchall() if _can_read(*row)}
+    return [step_id for step_id in ids if step_id in free]
+
+
 def _begin_steps(
     database: BaseDatabaseWrapper,
     cursor: Any,
@@ -460,17 +474,7 @@ def _begin_steps(
     ids: Sequence[str],
     now_us: int | None,
 ) -> list[ClaimedStep]:
-    """Begin attempts of those of the steps that nobody else has taken, now, or at the
-    time by which a rate limit lets them."""
-    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
-    cursor.execute(
-        "SELECT id, args, heartbeat FROM django_workflows_step "
-        f"WHERE id IN ({_marks(ids)}) AND status = 'pending' ORDER BY id{skip}",
-        ids,
-    )
-    free = [row[0] for row in cursor.fetchall() if _can_read(*row)]
-    if not free:
-        return []
+    """Begin attempts of steps, which are locked, now or at the time of their limit."""
     if now_us is None:
         cursor.execute(f"SELECT {now_sql(database)}", ())
         now_us = to_us(cursor.fetchone()[0])
@@ -478,16 +482,16 @@ def _begin_steps(
     cursor.execute(
         "UPDATE django_workflows_step SET status = 'running', "
         "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
-        f"WHERE id IN ({_marks(free)})",
-        [worker_id, now, *free],
+        f"WHERE id IN ({_marks(ids)})",
+        [worker_id, now, *ids],
     )
     cursor.execute(
         "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
         "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
         "r.start_key, r.attempt, r.started_at, r.queue, r.attributes, "
         "s.heartbeat FROM django_workflows_step s JOIN django_workflows_run r "
-        f"ON r.id = s.run_id WHERE s.id IN ({_marks(free)}) ORDER BY s.id",
-        free,
+        f"ON r.id = s.run_id WHERE s.id IN ({_marks(ids)}) ORDER BY s.id",
+        ids,
     )
     claimed = {row[0]: _claimed_step(row, now_us) for row in cursor.fetchall()}
     cursor.executemany(

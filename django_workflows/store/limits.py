@@ -78,9 +78,14 @@ def next_start_us(lines: Iterable[Line]) -> int | None:
 
 
 class Gate:
-    """The Limit row of a key, locked until the current transaction ends."""
+    """The Limit row of a key, locked until the current transaction ends.
 
-    def __init__(self, database: BaseDatabaseWrapper, cursor: Any, key: str) -> None:
+    `count` is a query for how many are at work, with the key as its one parameter.
+    """
+
+    def __init__(
+        self, database: BaseDatabaseWrapper, cursor: Any, key: str, count: str
+    ) -> None:
         self._database = database
         self._cursor = cursor
         self._key = key
@@ -100,19 +105,20 @@ class Gate:
             found = cursor.fetchone()
         self._pace = Pace.load(found[0])
         # After the lock: on PostgreSQL the time of a statement is that of its begin.
-        cursor.execute(f"SELECT {now_sql(database)}", ())
-        self.now_us = to_us(cursor.fetchone()[0])
+        cursor.execute(f"SELECT ({count}), {now_sql(database)}", (key,))
+        self._at_work, now = cursor.fetchone()
+        self.now_us = to_us(now)
         #: When the rate lets the next one start, if that is later than now.
         self.next_us: int | None = None
 
-    def admit(self, wanted: Sequence[Limits], at_work: int) -> int:
+    def admit(self, wanted: Sequence[Limits]) -> int:
         """How many of those in line may start now; that they do is taken for granted.
 
         `wanted` are their limits, the first in line first.
         """
         pace, allowed = self._pace, 0
         for limits in wanted:
-            if limits.room(at_work + allowed) == 0:
+            if limits.room(self._at_work + allowed) == 0:
                 break
             if limits.rate_limit is not None:
                 rate = parse_rate(limits.rate_limit)

@@ -53,11 +53,13 @@ _FIRST = """
     AND s.limit_key = k.limit_key AND {eligible}
     ORDER BY s.priority DESC, s.created_at, s.run_id LIMIT 1
 """
+_COUNT = """
+    SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '')
+    AND w.status = 'running' AND w.limit_key = {key}
+"""
 _STEP_LINE = """
-    SELECT s.limit_key, s.name, s.options, (
-        SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '')
-        AND w.status = 'running' AND w.limit_key = s.limit_key
-    ), COALESCE(l.pace, ''), {now}, s.priority, s.created_at
+    SELECT s.limit_key, s.name, s.options, ({count}),
+        COALESCE(l.pace, ''), {now}, s.priority, s.created_at
     FROM {firsts} LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
 """
 #: Of a step: its run does not stand still. Looked up for each step that is due.
@@ -84,7 +86,10 @@ def step_lines_sql(
         ),
     )
     line = _STEP_LINE.format(
-        now=now_sql(database), key=quoted(database, "key"), firsts=firsts
+        now=now_sql(database),
+        key=quoted(database, "key"),
+        firsts=firsts,
+        count=_COUNT.format(key="s.limit_key"),
     )
     return _STEP_LINES, line, values
 
@@ -132,33 +137,28 @@ def next_steps(
     *,
     suspects: bool,
     least_priority: int | None,
-    can_read: Callable[[str, Any], bool],
+    can_read: Callable[[str, Any, Any], bool],
 ) -> tuple[list[str], Gate]:
     """The steps of a line that may start now, at most `limit`; they have to be begun in
     the current transaction, which holds the Limit row from here on.
 
     Also returns the gate they go through: they start at its time.
     """
-    gate = Gate(database, cursor, line.key)
-    cursor.execute(
-        "SELECT COUNT(*) FROM django_workflows_step w WHERE NOT (w.limit_key = '') "
-        "AND w.status = 'running' AND w.limit_key = %s",
-        (line.key,),
-    )
-    at_work = cursor.fetchone()[0]
+    gate = Gate(database, cursor, line.key, _COUNT.format(key="%s"))
     eligible, values = _eligible_steps(database, queues, known, suspects)
     if least_priority is not None:
         eligible += " AND s.priority >= %s"
         values.append(least_priority)
     cursor.execute(
-        "SELECT s.id, s.name, s.options, s.args FROM django_workflows_step s "
+        "SELECT s.id, s.name, s.options, s.args, s.heartbeat "
+        "FROM django_workflows_step s "
         "WHERE NOT (s.limit_key = '') AND s.status = 'pending' AND s.limit_key = %s "
         f"AND {eligible} ORDER BY s.priority DESC, s.created_at, s.run_id "
         f"LIMIT {limit}{skip_locked(database, 's')}",
         [line.key, *values],
     )
-    rows = [row for row in cursor.fetchall() if can_read(row[0], row[3])]
-    allowed = gate.admit([step_limits(row[1], row[2]) for row in rows], at_work)
+    rows = [row for row in cursor.fetchall() if can_read(row[0], row[3], row[4])]
+    allowed = gate.admit([step_limits(row[1], row[2]) for row in rows])
     return [row[0] for row in rows[:allowed]], gate
 
 

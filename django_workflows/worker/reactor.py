@@ -354,7 +354,8 @@ class Reactor:
                 elif run is not None and run.is_running(attempt):
                     run.end_attempt(attempt, verdict, now_us)
             if attempt.settings.is_limited:
-                self.looks_due = True  # somebody may be waiting for it to end
+                # Somebody may be waiting for it to end.
+                self.looks_due, self._next_steps_us = True, 0
             if run is not None:
                 if run.running.get(attempt.step_id) is attempt:
                     del run.running[attempt.step_id]

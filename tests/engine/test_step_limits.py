@@ -384,7 +384,9 @@ def test_priority_counts_among_those_who_wait_for_a_slot(
     workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker with one slot owns all the runs, whose steps have no limits."""
-    monkeypatch.setattr(InlineExecutor, "room", lambda self, kind: not self._queued)
+    monkeypatch.setattr(
+        InlineExecutor, "room", lambda self, kind: 1 - len(self._queued)
+    )
     for number, priority in enumerate([5, 1, 3, 5]):
         start(free_one.options(priority=priority), number)
     workflows.run_until_idle()
