@@ -150,3 +150,27 @@ def test_successors_have_the_attributes_of_the_runs_before(
     for found in Run.objects.all():
         workflows.assert_replays(found)
     assert Run.objects.get(attributes__left=0).attributes == last
+
+
+@workflow
+async def staged() -> dict[str, Any]:
+    set_attributes(stage="first")
+    await seen_by_a_step()
+    set_attributes(stage="second", late=True)
+    await seen_by_a_step()
+    return get_workflow_metadata().attributes
+
+
+def test_fork_has_the_attributes_of_its_history_only(
+    workflows: WorkflowTester,
+) -> None:
+    run = workflows.start(staged.options(attributes={"a": 1}))
+    workflows.run_until_idle()
+    assert run.result() == {"a": 1, "stage": "second", "late": True}
+    first, *_ = [e for e in run.history() if e.type == "step_created"]
+    fork = run.fork(from_step=first.correlation_id)
+    workflows.run_until_idle()
+    assert fork.result() == {"a": 1, "stage": "second", "late": True}
+    again = run.replay()
+    again.refresh_from_db()
+    assert again.attributes == {"a": 1}
