@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections
@@ -20,6 +21,7 @@ from django.db.utils import DatabaseError, InterfaceError
 
 from django_workflows.conf import conf
 from django_workflows.core.ids import new_id
+from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import BurstTimeout
 from django_workflows.store import announcements, workers
 from django_workflows.store.attempts import cut_attempts
@@ -99,6 +101,16 @@ def _closing_after(job: Callable[[], None]) -> None:
         connections.close_all()
 
 
+@dataclass(slots=True)
+class Burst:
+    """Workflow code that runs now, on `thread`, since `event` was delivered to it."""
+
+    run: OwnedRun
+    event: LogEvent | None
+    patient_since: float
+    thread: int = field(default_factory=threading.get_ident)
+
+
 class WorkerProcess:
     """This process as a worker. `work` runs the reactor on the calling thread."""
 
@@ -130,7 +142,7 @@ class WorkerProcess:
         self.reactor.on_burst = self.reactor.loader.on_burst = self._note_burst
         self.reactor.committer.may_retry = lambda: not self.is_dead
         self._stop = threading.Event()
-        self._burst: tuple[OwnedRun, float, int] | None = None
+        self._burst: Burst | None = None
         self._burst_lock = threading.Lock()
         self._rounds = 0
         #: When the burst that is under way, or the last one, has begun.
@@ -336,7 +348,7 @@ class WorkerProcess:
         if run is not None:
             with self._burst_lock:
                 self._burst_began = time.monotonic()
-                self._burst = (run, self._burst_began, threading.get_ident())
+                self._burst = Burst(run, run.execution.event, self._burst_began)
             return
         while self._burst is not None:
             # Once this is through, no interruption is on its way any more.
@@ -347,15 +359,21 @@ class WorkerProcess:
         with self._burst_lock:
             if self._burst is None:
                 return
-            run, began, thread = self._burst
-            if time.monotonic() - began < conf.BURST_TIMEOUT:
+            burst, now = self._burst, time.monotonic()
+            event = burst.run.execution.event
+            if event is not burst.event:
+                # A replay, or a run that has got much to do: one burst after another.
+                burst.event = event
+                burst.patient_since = self._burst_began = now
                 return
-            self._burst = (run, time.monotonic(), thread)
-            frame = sys._current_frames().get(thread)
+            if now - burst.patient_since < conf.BURST_TIMEOUT:
+                return
+            burst.patient_since = now
+            frame = sys._current_frames().get(burst.thread)
             stack = "".join(traceback.format_stack(frame)[-6:]) if frame else ""
-            run.execution.interrupt(stack, frame)
+            burst.run.execution.interrupt(stack, frame)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread), ctypes.py_object(BurstTimeout)
+                ctypes.c_ulong(burst.thread), ctypes.py_object(BurstTimeout)
             )
 
     # -- end --------------------------------------------------------------------------

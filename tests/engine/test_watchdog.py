@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from django_workflows import sleep, start, workflow
+from django_workflows import create_hook, resume_hook, sleep, start, workflow
 from django_workflows.models import Run
+from django_workflows.replay.events import LogEvent
+from django_workflows.replay.execution import Execution
+from django_workflows.testing import WorkflowTester
 from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.process import WorkerProcess
 
@@ -91,3 +94,31 @@ def test_long_round_of_short_bursts_is_no_stuck_reactor(
     worker.work()
     assert ends
     assert set(ends) == {70}
+
+
+@workflow
+async def naps_often() -> str:
+    for _ in range(40):
+        await sleep(0.001)
+    return str(await create_hook(token="morning"))
+
+
+def test_long_replay_of_short_bursts_is_no_endless_one(
+    worker: WorkerProcess, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its log is: each burst has the time that one may take."""
+    with WorkflowTester() as kit:
+        run = kit.start(naps_often)
+        kit.run_until_idle()
+        kit.advance("1s")
+    resume_hook("morning", "rested")
+    burst = Execution._burst
+
+    def slowly(execution: Execution, event: LogEvent) -> None:
+        time.sleep(0.02)
+        burst(execution, event)
+
+    monkeypatch.setattr(Execution, "_burst", slowly)
+    settings.WORKFLOWS = {"LINGER": "50ms", "BURST_TIMEOUT": "400ms"}
+    worker.work()
+    assert run.result(timeout=10) == "rested"
