@@ -58,14 +58,15 @@ def check_attempts(run: Run, events: list[Event], counting: set[int | None]) -> 
 
 
 def check_stands_still(run: Run) -> None:
-    """Nothing is numbered while a run is paused, but requests and its end."""
+    """Nothing is numbered while a run is paused, but requests, and its end from
+    outside with what had been accepted before."""
     is_paused = False
     for event in run.history():
         if event.type == log.RUN_PAUSED:
             is_paused = True
         elif event.type == log.RUN_RESUMED:
             is_paused = False
-        elif is_paused:
+        elif is_paused and not (event.detail and event.data.get("late")):
             assert event.type in (log.RUN_TERMINATED, log.RUN_TIMED_OUT), event
 
 

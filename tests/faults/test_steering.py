@@ -1,4 +1,4 @@
-"""People start, resume, cancel and terminate runs while workers race for them."""
+"""People start runs, send to them and steer them while workers race for them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ from tests.faults.driver import Node, World, state
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RUNS = 24
+#: What people do, and how often.
+WEIGHTS = {
+    "send": 6,
+    "send two": 3,
+    "cancel": 1,
+    "terminate": 1,
+    "pause": 2,
+    "resume": 4,
+    "wake": 1,
+    "wait": 3,
+}
 
 
 def _in_threads(*jobs: Callable[[], None]) -> None:
@@ -53,13 +64,11 @@ def _steer(world: World, runs: list[Run], seed: int) -> None:
     while not world.ended(runs):
         assert time.monotonic() < deadline, state(runs)
         run = dice.choice(runs)
-        what = dice.choices(
-            ["resume", "resume two", "cancel", "terminate", "wait"], [6, 3, 1, 1, 3]
-        )[0]
+        (what,) = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))
         try:
-            if what == "resume":
+            if what == "send":
                 resume_hook(f"{run.args[0]}/approval", "approved")
-            elif what == "resume two":
+            elif what == "send two":
                 # In any order: two transactions that want the same two hooks.
                 with transaction.atomic():
                     for other in dice.sample(runs, 2):
@@ -69,6 +78,12 @@ def _steer(world: World, runs: list[Run], seed: int) -> None:
                 Run.objects.get(pk=run.pk).cancel()
             elif what == "terminate":
                 control.terminate(Run.objects.get(pk=run.pk))
+            elif what == "pause":
+                Run.objects.get(pk=run.pk).pause()
+            elif what == "resume":
+                Run.objects.get(pk=run.pk).resume()
+            elif what == "wake":
+                Run.objects.get(pk=run.pk).wake()
             else:
                 time.sleep(0.005)
         except (HookNotFoundError, InvalidRunStateError):
@@ -118,6 +133,7 @@ def test_steering_and_working_do_not_get_in_each_others_way(seed: int) -> None:
         assert events[-1].type == f"run_{run.status}"
         assert not run.hooks.exists()
         assert not run.steps.filter(status__in=("pending", "running")).exists()
+        checks.check_stands_still(run)
         checks.check_replays(run)
         booked = Ledger.objects.filter(account=account).count()
         if run.status == "completed":
