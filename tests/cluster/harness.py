@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 
-DEADLINE = 20.0
+DEADLINE = 90.0
 _ROLES = {
     "worker": re.compile(r"ready for work at (\d+)"),
     "monitor": re.compile(r"monitoring at (\d+)"),

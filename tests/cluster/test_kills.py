@@ -51,7 +51,7 @@ def test_busy_worker_killed_gives_its_task_to_another(
     cluster.expect("long-begun")
     (line,) = cluster.marks_path.read_text().splitlines()
     os.kill(int(line.split()[2]), signal.SIGKILL)
-    cluster.expect("long", deadline=10)
+    cluster.expect("long")
     assert cluster.marks()["long-begun"] == 2
     until(lambda: not OrmQ.objects.exists(), "the task's end")
 
@@ -81,7 +81,7 @@ def test_prefetched_tasks_survive_the_death_of(
     keys = _enqueue("prefetched", 8)
     (victim,) = cluster.pids(role)
     os.kill(victim, signal.SIGKILL)
-    cluster.expect("slow0", "slow1", *keys, deadline=10)
+    cluster.expect("slow0", "slow1", *keys)
     until(lambda: not OrmQ.objects.exists(), "every acknowledgement")
 
 
@@ -103,7 +103,7 @@ def test_random_kills_lose_no_task(start_cluster: StartCluster) -> None:
         # The one chosen may be dying already.
         with suppress(ProcessLookupError):
             os.kill(dice.choice(victims), signal.SIGKILL)
-    cluster.expect(*keys, deadline=45)
+    cluster.expect(*keys)
     os.kill(cluster.pid, signal.SIGTERM)
     assert cluster.end() == 0
     assert not cluster.session()

@@ -67,7 +67,7 @@ def test_second_sigterm_kills_at_once(cluster: ClusterProcess) -> None:
     time.sleep(0.6)  # An immediate repetition counts as one signal.
     os.kill(cluster.pid, signal.SIGTERM)
     assert cluster.end(2) == 1
-    until(lambda: not cluster.session(), "the end of all children", 2)
+    until(lambda: not cluster.session(), "the end of all children")
 
 
 def test_sigterm_to_a_worker_replaces_it(cluster: ClusterProcess) -> None:

@@ -89,12 +89,12 @@ def test_plain_qcluster_replaces_a_worker_full_of_hanging_threads(
 ) -> None:
     cluster = start_cluster("qcluster")
     run = start(workflows.hangs, 16)  # two workers: one of them has eight, or both
-    assert run.result(timeout=30) == ["StepTimeoutError"] * 16
+    assert run.result(timeout=90) == ["StepTimeoutError"] * 16
     lines = cluster.marks_path.read_text().splitlines()
     hung = {int(line.split()[2]) for line in lines}
     until(lambda: hung - cluster.session(), "the end of a worker")
     assert "this process is replaced" in cluster.log()
-    assert start(workflows.hop, "after").result(timeout=20) == "after"
+    assert start(workflows.hop, "after").result(timeout=90) == "after"
 
 
 def test_redis_wakes_the_cluster(

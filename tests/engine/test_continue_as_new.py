@@ -164,7 +164,7 @@ def test_result_waits_for_the_end_of_the_chain(
         run.result(timeout=0.05)
     assert current_run_id(run.pk) in str(caught.value)
     workflows.advance("1h")
-    assert run.result(timeout=5) == "rested"
+    assert run.result(timeout=90) == "rested"
 
 
 def test_result_in_a_transaction_is_refused_while_the_chain_is_open(
@@ -225,7 +225,7 @@ def test_result_of_a_chain_on_an_event_loop(workflows: WorkflowTester) -> None:
     async def wait() -> Any:
         with pytest.raises(TimeoutError):
             await run.aresult(timeout=0.05)
-        waiting = asyncio.ensure_future(run.aresult(timeout=30))
+        waiting = asyncio.ensure_future(run.aresult(timeout=90))
         await sync_to_async(workflows.advance)("1h")
         return await waiting
 

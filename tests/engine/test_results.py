@@ -263,7 +263,7 @@ def test_result_wakes_up_when_the_run_ends(workflows: WorkflowTester) -> None:
     run = start(returning, 5)
 
     async def wait_while_working() -> Any:
-        waiting = asyncio.ensure_future(run.aresult(timeout=30))
+        waiting = asyncio.ensure_future(run.aresult(timeout=90))
         await asyncio.sleep(0)
         await asyncio.to_thread(lambda: None)
         assert not waiting.done()

@@ -64,7 +64,7 @@ def test_interruption_after_the_code_blocks_the_run_and_nothing_else(
     worker.work()
     monkeypatch.setattr(OwnedRun, method, original)
     worker.work()
-    assert quick.result(timeout=10) == "rested"
+    assert quick.result(timeout=90) == "rested"
     stored = Run.objects.get(pk=slow.pk)
     assert "BURST_TIMEOUT" in stored.blocked_reason
     assert stored.owner == ""
@@ -88,7 +88,7 @@ def test_long_round_of_short_bursts_is_no_stuck_reactor(
     worker.work()
     assert ends == []
     for run in runs:
-        assert run.result(timeout=10) == "rested"
+        assert run.result(timeout=90) == "rested"
     monkeypatch.setattr(OwnedRun, "advance", lambda run, now_us: time.sleep(1))
     start(naps)
     worker.work()
@@ -121,4 +121,4 @@ def test_long_replay_of_short_bursts_is_no_endless_one(
     monkeypatch.setattr(Execution, "_burst", slowly)
     settings.WORKFLOWS = {"LINGER": "50ms", "BURST_TIMEOUT": "400ms"}
     worker.work()
-    assert run.result(timeout=10) == "rested"
+    assert run.result(timeout=90) == "rested"

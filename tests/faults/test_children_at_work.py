@@ -49,7 +49,7 @@ def spawn(depth: int) -> str:
 
 @step(name="faults.collects")
 def collect(run_id: str) -> int:
-    result: int = get_run(run_id).result(timeout=20)
+    result: int = get_run(run_id).result(timeout=90)
     return result
 
 

@@ -342,7 +342,7 @@ def test_waiting_for_the_result_of_a_chain_on_other_threads() -> None:
     results: list[object] = []
 
     def wait() -> None:
-        results.append(get_run(run.pk).result(timeout=40))
+        results.append(get_run(run.pk).result(timeout=90))
 
     with World(nodes=2) as world:
         run = start(workflows.relay, "a", 10, 1, [])

@@ -299,7 +299,7 @@ def test_the_last_details_are_written_although_none_follow(
     executor.submit([attempt])
     for number in range(5):
         attempt.pulse.hear(serialization.dumps(number))
-    until(lambda: rows.written[-1:] == [4], "the last one", 3)
+    until(lambda: rows.written[-1:] == [4], "the last one")
     assert len(rows.written) <= 2
     gate.set()
     executor.close()

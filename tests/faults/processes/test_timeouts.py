@@ -47,7 +47,7 @@ def test_attempt_that_takes_too_long_is_given_up(
     name, options = KINDS[kind]
     neighbour = start(workflows.waits, "w", 3.0)
     run = start(timed.calls, name, options | {"timeout": 1.0}, "a", 1)
-    assert run.result(timeout=20) == 2
+    assert run.result(timeout=90) == 2
     assert _types(run) == [
         "step_created",
         "step_started",
@@ -60,7 +60,7 @@ def test_attempt_that_takes_too_long_is_given_up(
         assert not is_alive(pid)
     if kind == "loop":
         cluster.expect("a-cancelled")
-    assert neighbour.result(timeout=20) == ["w-thread", "w-loop"]
+    assert neighbour.result(timeout=90) == ["w-thread", "w-loop"]
     assert cluster.marks()["w-thread-begun"] == cluster.marks()["w-loop-begun"] == 1
     assert len(cluster.pids("worker")) == 1
     for each in (run, neighbour):
@@ -74,7 +74,7 @@ def test_what_an_atomic_step_wrote_too_late_is_rolled_back(
     cluster = start_cluster(1)
     options = {"timeout": 1, "isolation": isolation}
     run = start(timed.calls, "books_slowly", options, "a")
-    assert run.result(timeout=20) == 2
+    assert run.result(timeout=90) == 2
     if isolation == "thread":
         cluster.expect("a-1-ended")
     time.sleep(0.3)  # for what must not happen
@@ -90,7 +90,7 @@ def test_silent_attempt_is_given_up_and_its_details_are_handed_over(
     start_cluster(1)
     options = {"heartbeat_timeout": 2, "isolation": isolation}
     run = start(timed.calls, name, options, "a")
-    assert run.result(timeout=20) == [2, {"i": 7}]
+    assert run.result(timeout=90) == [2, {"i": 7}]
     (event,) = [e for e in run.history() if e.type == "step_timed_out"]
     assert event.data["kind"] == "heartbeat"
     checks.check_log(run)
@@ -104,7 +104,7 @@ def test_details_are_handed_over_after_the_worker_was_killed(
     run = start(timed.calls, name, options, "a")
     cluster.expect("a-told")
     os.kill(pids_of(cluster, "a-told")[0], signal.SIGKILL)
-    number, details = run.result(timeout=20)
+    number, details = run.result(timeout=90)
     assert number == 2
     # Of those that came fast on each other, the last ones may not have been stored.
     assert details["i"] == 7 if name == "counts_on_loop" else details["i"] >= 0
@@ -121,9 +121,9 @@ def test_details_of_a_slow_step_are_those_last_given(cluster: ClusterProcess) ->
         row = Step.objects.filter(run=run).first()
         return row is not None and bytes(row.heartbeat or b"") == b'{"i":7}'
 
-    until(stored, "the last details", 5)
+    until(stored, "the last details")
     os.kill(pids_of(cluster, "a-told")[0], signal.SIGKILL)
-    assert run.result(timeout=20) == [2, {"i": 7}]
+    assert run.result(timeout=90) == [2, {"i": 7}]
 
 
 def test_worker_full_of_given_up_threads_is_replaced(
@@ -133,14 +133,14 @@ def test_worker_full_of_given_up_threads_is_replaced(
     (worn_out,) = cluster.pids("worker")
     keys = [f"h{number}" for number in range(8)]
     run = start(timed.calls_many, keys, 0.5)
-    assert run.result(timeout=20) == ["StepTimeoutError"] * 8
-    until(lambda: not is_alive(worn_out), "the end of the worn out process", 15)
+    assert run.result(timeout=90) == ["StepTimeoutError"] * 8
+    until(lambda: not is_alive(worn_out), "the end of the worn out process")
     until(lambda: len(cluster.pids("worker")) == 1, "another process")
     assert cluster.pids("worker") != [worn_out]
     assert "this process is replaced" in cluster.log()
     assert "died (exit code" not in cluster.log()
     for chain in start_many(workflows.chain, [(f"c{n}", 5) for n in range(5)]):
-        assert chain.result(timeout=20) == 5
+        assert chain.result(timeout=90) == 5
     checks.check_log(run)
 
 
@@ -148,8 +148,8 @@ def test_worker_whose_loop_is_blocked_is_replaced(start_cluster: StartCluster) -
     cluster = start_cluster(1)
     (worn_out,) = cluster.pids("worker")
     run = start(timed.calls, "blocks_the_loop", {"timeout": 0.5}, "a")
-    assert run.result(timeout=30) > 1
-    until(lambda: not is_alive(worn_out), "the end of the worn out process", 15)
+    assert run.result(timeout=90) > 1
+    until(lambda: not is_alive(worn_out), "the end of the worn out process")
     assert "this process is replaced" in cluster.log()
     checks.check_log(run)
 
@@ -158,7 +158,7 @@ def test_threads_given_up_are_no_slots(start_cluster: StartCluster) -> None:
     cluster = start_cluster(1)
     keys = [f"h{number}" for number in range(6)]
     run = start(timed.calls_many, keys, 0.5)
-    assert run.result(timeout=20) == ["StepTimeoutError"] * 6
+    assert run.result(timeout=90) == ["StepTimeoutError"] * 6
     # Eight threads at once have room beside the six that hang.
     others = start_many(
         timed.calls, [("hangs", {"timeout": 2}, f"o{n}", 1) for n in range(8)]
@@ -203,7 +203,7 @@ def test_step_of_a_terminated_run_learns_it_from_its_own_worker(
     run = start(timed.calls, name, {}, "a")
     cluster.expect("a-begun")
     run.terminate()
-    cluster.expect("a-stopped", deadline=5)
+    cluster.expect("a-stopped")
 
 
 @pytest.mark.parametrize("queue", ["default", "other"])
@@ -227,5 +227,5 @@ def test_cancelled_step_does_not_outlive_a_run_that_ends_by_itself(
     other = start_cluster(1, "other")
     run = start(timed.leaves, "a", "other", "time-out")
     other.expect("a-stopped")
-    assert run.result(timeout=10) == "time-out"
+    assert run.result(timeout=90) == "time-out"
     assert other.marks()["a-ended"] == 0
