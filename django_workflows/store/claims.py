@@ -28,8 +28,7 @@ from django_workflows.store.step_lines import (
     Free,
     in_order,
     next_steps,
-    step_line,
-    step_lines_sql,
+    step_lines,
 )
 
 logger = logging.getLogger("django_workflows.store")
@@ -403,6 +402,20 @@ def claim_steps(
     return claim
 
 
+# What there is besides steps without limits, whoever it is for: seldom anything, so
+# that this must cost nothing. In the words of the partial indexes.
+_BESIDES = """
+    UNION ALL SELECT '', 1, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_step s
+        WHERE NOT (s.limit_key = '') AND s.status = 'pending')
+    UNION ALL SELECT '', 2, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_run r
+        WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL)
+    UNION ALL SELECT '', 3, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.status = 'pending')
+"""
+
+
 def steps_on_offer(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
@@ -417,39 +430,27 @@ def steps_on_offer(
     """
     queues_in, queue_values = among(database, queues)
     known_in, known_values = among(database, known)
-    lines, line, line_values = step_lines_sql(database, queues, known, suspects)
     now = now_sql(database)
     suspect = "" if suspects is None else "AND s.suspect = %s"
     statement = f"""
-        WITH RECURSIVE {lines}
-        SELECT id, '', '', 0, '', {now}, priority, due_at FROM (
+        SELECT id, priority, due_at FROM (
             SELECT s.id, s.priority, s.due_at FROM django_workflows_step s
             WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
             AND s.status = 'pending' AND s.name {known_in} AND {NOT_PAUSED} {suspect}
             ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
-        ) AS free
-        UNION ALL {line}
-        UNION ALL SELECT '', 'queued', '', 0, '', {now}, 0, {now}
-        FROM (SELECT 1) AS one WHERE EXISTS (
-            SELECT 1 FROM django_workflows_run r WHERE r.queue {queues_in}
-            AND r.queued_at <= {now} AND r.finished_at IS NULL)
-        UNION ALL SELECT '', 'suspects', '', 0, '', {now}, 0, {now}
-        FROM (SELECT 1) AS one WHERE EXISTS (
-            SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.due_at <= {now}
-            AND s.queue {queues_in} AND s.status = 'pending')
+        ) AS free {_BESIDES.format(now=now)}
     """
     values = [*queue_values, *known_values]
     values += [] if suspects is None else [suspects]
-    values += [limit, *line_values]
     with database.cursor() as cursor:
-        cursor.execute(statement, [*values, *queue_values, *queue_values])
+        cursor.execute(statement, [*values, limit])
         rows = cursor.fetchall()
-    kinds = {row[1] for row in rows if not row[0]}
+    besides = {row[1] for row in rows if not row[0]}
     return Offer(
-        [Free(row[0], row[6], to_us(row[7])) for row in rows if row[0] and not row[1]],
-        [step_line(row) for row in rows if row[0] and row[1]],
-        has_queued_runs="queued" in kinds,
-        has_suspects="suspects" in kinds,
+        [Free(row[0], row[1], to_us(row[2])) for row in rows if row[0]],
+        step_lines(database, queues, known, suspects) if 1 in besides else [],
+        has_queued_runs=2 in besides,
+        has_suspects=3 in besides,
     )
 
 

@@ -68,14 +68,13 @@ NOT_PAUSED = (
 )
 
 
-def step_lines_sql(
+def step_lines(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
     known: Sequence[str],
     suspects: bool | None,
-) -> tuple[str, str, list[Any]]:
-    """The parts of a query for lines of due steps: what goes after WITH RECURSIVE, the
-    query itself, whose rows `step_line` reads, and the query's parameters."""
+) -> list[Line]:
+    """The lines of due steps of known names, one for each limit."""
     eligible, values = _eligible_steps(database, queues, known, suspects)
     firsts = firsts_sql(
         database,
@@ -91,7 +90,9 @@ def step_lines_sql(
         firsts=firsts,
         count=_COUNT.format(key="s.limit_key"),
     )
-    return _STEP_LINES, line, values
+    with database.cursor() as cursor:
+        cursor.execute(f"WITH RECURSIVE {_STEP_LINES} {line}", values)
+        return [_line(row) for row in cursor.fetchall()]
 
 
 def _eligible_steps(
@@ -114,7 +115,7 @@ def _eligible_steps(
     return eligible, values
 
 
-def step_line(row: Sequence[Any]) -> Line:
+def _line(row: Sequence[Any]) -> Line:
     key, name, options, at_work, pace, now, priority, created_at = row
     return Line(
         key=key,
