@@ -13,7 +13,7 @@ from django_workflows.core.durations import to_seconds
 _RATE = re.compile(r"\s*([0-9]+)\s*/\s*(\S(?:.*\S)?)\s*")
 _LONGEST_TEXT = 40
 #: Starts are remembered in so many parts of a window.
-_PARTS = 100
+_PARTS = 250
 #: Starts that come late are made up for as far as this share of the window goes, and
 #: not more than so many seconds: more would be a burst, not a pace.
 _TOLERANCE, _MOST_TOLERANCE = 0.05, 0.25
