@@ -27,8 +27,10 @@ logger = logging.getLogger("django_workflows.store")
 #: has more.
 BATCH = 500
 BATCH_EVENTS = 20_000
-#: Runs that a worker deletes by itself in one go.
+#: Runs that a worker deletes by itself in one go, and how often it looks further for
+#: some where it cannot have those that ended first.
 BATCH_OF_WORKERS = 100
+LOOKS_OF_WORKERS = 10
 
 #: What refers to other runs.
 _LINKS = ("parent_id", "root_id", "continued_from_id")
@@ -69,12 +71,15 @@ def prune(
 
 def prune_some() -> int:
     """Delete some of the runs whose own retention is over; returns how many."""
-    deleted, limit = 0, BATCH_OF_WORKERS
+    deleted, looks = 0, 0
     for runs in _over(None, None):
-        rows = list(_first(runs, None, limit - deleted))
-        deleted += _delete(runs, rows)
-        if deleted >= limit:
-            break
+        last = None
+        while rows := list(_first(runs, last, BATCH_OF_WORKERS - deleted)):
+            last = rows[-1]
+            deleted += _delete(runs, rows, told=logging.DEBUG)
+            looks += 1
+            if deleted >= BATCH_OF_WORKERS or looks >= LOOKS_OF_WORKERS:
+                return deleted
     return deleted
 
 
@@ -165,7 +170,7 @@ def _first(runs: QuerySet[Run], last: Run | None, limit: int) -> Iterator[Run]:
         yield run
 
 
-def _delete(runs: QuerySet[Run], rows: list[Run]) -> int:
+def _delete(runs: QuerySet[Run], rows: list[Run], told: int = logging.WARNING) -> int:
     """Delete those of the rows that can be: still over, not locked, not protected."""
     ids = [run.pk for run in rows]
     if not ids or not _cut_links(ids):
@@ -174,8 +179,9 @@ def _delete(runs: QuerySet[Run], rows: list[Run]) -> int:
         return _delete_now(runs, ids)
     except (ProtectedError, RestrictedError) as error:
         if len(ids) > 1:
-            return sum(_delete(runs, [run]) for run in rows)
-        logger.warning(
+            return sum(_delete(runs, [run], told) for run in rows)
+        logger.log(
+            told,
             "run %s is kept: rows of the project protect it: %s",
             ids[0],
             error,

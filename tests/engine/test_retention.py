@@ -313,6 +313,26 @@ def test_workers_prune_by_themselves_a_little_now_and_then(
     assert left() == {kept.pk}
 
 
+def test_workers_get_past_runs_that_they_cannot_delete(
+    workflows: WorkflowTester,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_OF_WORKERS", 2)
+    runs = []
+    for _ in range(6):
+        runs.append(finished(workflows, kept_for_ever.options(retention="1d")))
+        workflows.advance("1m")
+    for run in runs[:4]:
+        Receipt.objects.create(run=run)
+    workflows.advance("60d")
+    assert retention.prune_some() == 2
+    assert left() == {run.pk for run in runs[:4]}
+    assert "is kept" not in caplog.text  # it would be said every minute
+    monkeypatch.setattr(retention, "LOOKS_OF_WORKERS", 1)
+    assert retention.prune_some() == 0
+
+
 def test_look_for_what_is_over_costs_little(workflows: WorkflowTester) -> None:
     for _ in range(3):
         finished(workflows)

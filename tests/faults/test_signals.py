@@ -13,6 +13,7 @@ from django_workflows import signals, start
 from django_workflows.models import Run
 from django_workflows.store import announcements
 from django_workflows.store.announcements import News
+from django_workflows.worker.process import WorkerProcess
 from tests.faults import workflows
 from tests.faults.driver import Crash, World
 
@@ -134,3 +135,22 @@ def test_too_many_signals_are_dropped_and_logged(
     finally:
         signals.run_paused.disconnect(slow)
     assert "9 signals were not sent" in caplog.text
+
+
+def test_worker_sends_on_a_thread_of_its_own() -> None:
+    threads: set[str] = set()
+
+    def hear(**_: Any) -> None:
+        threads.add(threading.current_thread().name)
+
+    run = start(workflows.listener, "worker", 0)
+    worker = WorkerProcess(("default",))
+    signals.run_finished.connect(hear)
+    try:
+        worker.work()
+        worker.shutdown(5)
+    finally:
+        signals.run_finished.disconnect(hear)
+    assert run.result(timeout=10) == []
+    assert told == [("started", run.pk), ("completed", run.pk)]
+    assert threads == {"signals"}
