@@ -9,7 +9,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
 from django_workflows.replay.limits import NO_LIMIT, NO_RATE
-from django_workflows.store.claims import known_sql
 from django_workflows.store.database import (
     among,
     is_postgresql,
@@ -28,6 +27,7 @@ from django_workflows.store.limits import (
     skip_locked,
 )
 from django_workflows.store.notify import DUE, notify
+from django_workflows.store.run_claims import known_sql
 
 #: Runs of one line that are let in at a time.
 BATCH = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -128,6 +129,11 @@ def to_us(value: Any) -> int:
     return int((value - _EPOCH) // _MICROSECOND)
 
 
+def from_json(value: Any) -> Any:
+    """What a driver returned for a JSON column: some decode it themselves."""
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
 def moment(database: BaseDatabaseWrapper, us: int | None) -> Any:
     """A point in time as a parameter for a raw statement."""
     if us is None:
@@ -171,7 +177,12 @@ def among(
     """
     if is_postgresql(database):
         return "= ANY(%s)", [list(values)]
-    return f"IN ({', '.join(['%s'] * len(values))})", list(values)
+    return f"IN ({marks(values)})", list(values)
+
+
+def marks(values: Sequence[Any]) -> str:
+    """The place of each of the values in a statement: ``IN ({marks(ids)})``."""
+    return ", ".join(["%s"] * len(values))
 
 
 def now_sql(database: BaseDatabaseWrapper) -> str:

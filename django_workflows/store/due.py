@@ -9,7 +9,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
 from django_workflows.store.admission import run_lines
-from django_workflows.store.claims import candidates_sql, steps_on_offer
 from django_workflows.store.control.expiring import DEADLINES, told_to_end
 from django_workflows.store.database import (
     connection,
@@ -18,6 +17,8 @@ from django_workflows.store.database import (
     to_us,
 )
 from django_workflows.store.limits import next_start_us
+from django_workflows.store.run_claims import candidates_sql
+from django_workflows.store.step_claims import steps_on_offer
 
 
 @dataclass(frozen=True, slots=True)

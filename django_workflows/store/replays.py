@@ -6,9 +6,9 @@ from django_workflows.conf import conf
 from django_workflows.models import Run
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import RunInfo
-from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.database import connection
 from django_workflows.store.history import read_logs, to_log_event
+from django_workflows.store.run_claims import ClaimedRun
 
 
 def run_info(run: Run | ClaimedRun) -> RunInfo:

@@ -11,9 +11,16 @@ from django_workflows.conf import conf
 from django_workflows.replay.definitions import registry
 from django_workflows.replay.execution import BurstTimeout, RunBlocked
 from django_workflows.replay.guard import watching
-from django_workflows.store import admission, attempts, claims, history
-from django_workflows.store.claims import ClaimedRun, ClaimedStep, StepClaim
+from django_workflows.store import (
+    admission,
+    attempts,
+    history,
+    run_claims,
+    step_claims,
+)
 from django_workflows.store.database import to_datetime
+from django_workflows.store.run_claims import ClaimedRun
+from django_workflows.store.step_claims import ClaimedStep, StepClaim
 from django_workflows.worker.attempt import Attempt, load_options
 from django_workflows.worker.clock import Clock
 from django_workflows.worker.owned import OwnedRun
@@ -52,7 +59,7 @@ class Loader:
         self, queues: Sequence[str], limit: int, *, suspects: bool = False
     ) -> list[ClaimedRun]:
         """Claim due runs; `suspects` claims one whose owner died."""
-        return claims.claim_runs(
+        return run_claims.claim_runs(
             self._database,
             self._worker_id,
             queues,
@@ -212,7 +219,7 @@ class Loader:
         `suspects` takes those whose last attempt died with its process.
         """
         known = [step.name for step in registry.all_steps()]
-        claim = claims.claim_steps(
+        claim = step_claims.claim_steps(
             self._database, self._worker_id, queues, known, limit, suspects=suspects
         )
         return [self._attempt(step) for step in claim.steps], claim

@@ -18,10 +18,10 @@ from django_workflows.replay.execution import Execution
 from django_workflows.replay.limits import limits_of_call, step_limit_key
 from django_workflows.replay.operations import StepCall
 from django_workflows.signals import step_finished
-from django_workflows.store.claims import ClaimedRun
 from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
 from django_workflows.store.rounds import RunWrite, StepRow
+from django_workflows.store.run_claims import ClaimedRun
 from django_workflows.worker import pausing, relatives
 from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_options
 from django_workflows.worker.bounds import Bounds

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django_workflows import resume_hook, start
 from django_workflows.models import Event, Run
 from django_workflows.replay.definitions import registry
-from django_workflows.store import claims, control, sweep
+from django_workflows.store import control, run_claims, sweep
 from django_workflows.store.database import private_connection
 from tests.faults import checks, workflows
 from tests.faults.driver import World
@@ -57,7 +57,7 @@ def test_run_terminated_during_a_claim_stays_as_it_is() -> None:
 
     try:
         with database.execute_wrapper(in_between):
-            claimed = claims.claim_runs(
+            claimed = run_claims.claim_runs(
                 database, "worker", ["default"], registry.workflow_keys(), 10
             )
     finally:
@@ -97,7 +97,7 @@ def test_unread_events_of_others_do_not_hide_ours() -> None:
                 created_at=run.created_at,
             )
             for other in (elsewhere, closed)
-            for _ in range(claims.WINDOW)
+            for _ in range(run_claims.WINDOW)
         )
         resume_hook("a/inbox", "payload")
         world.run(run)
@@ -129,7 +129,7 @@ def test_a_run_that_is_due_for_two_reasons_is_claimed_once() -> None:
         run.wake()
         database = private_connection()
         try:
-            claimed = claims.claim_runs(
+            claimed = run_claims.claim_runs(
                 database, "worker", ["default"], registry.workflow_keys(), 10
             )
         finally:

@@ -1,0 +1,304 @@
+"""Takes steps that are due, a few at a time, without waiting for anybody."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_workflows.core.payloads import unseal
+from django_workflows.replay.events import STEP_STARTED
+from django_workflows.store.database import (
+    among,
+    from_json,
+    marks,
+    moment,
+    now_sql,
+    to_us,
+    transaction,
+)
+from django_workflows.store.limits import Line, next_start_us
+from django_workflows.store.step_lines import (
+    NOT_PAUSED,
+    Free,
+    in_order,
+    next_steps,
+    step_lines,
+)
+
+logger = logging.getLogger("django_workflows.store")
+
+
+@dataclass(slots=True)
+class ClaimedStep:
+    """A step attempt that is the worker's from now on."""
+
+    id: str
+    run_id: str
+    name: str
+    queue: str
+    attempt: int
+    errors: int
+    crashes: int
+    suspect: bool
+    args: bytes
+    options: str
+    created_us: int
+    started_us: int
+    workflow: str
+    version: str
+    key: str | None
+    run_attempt: int
+    run_started_us: int
+    run_queue: str
+    attributes: dict[str, Any]
+    heartbeat: bytes | None
+
+
+@dataclass(slots=True)
+class Offer:
+    """What a look at the steps on offer has seen."""
+
+    #: Due steps without limits.
+    free: list[Free]
+    #: The lines of due steps with limits.
+    lines: list[Line]
+    #: Whether runs wait for their limits to let them begin.
+    has_queued_runs: bool
+    #: Whether there are due steps whose last attempt died with its process.
+    has_suspects: bool
+
+
+@dataclass(slots=True)
+class StepClaim:
+    """The attempts begun by a look at the steps on offer, and what else it has seen."""
+
+    steps: list[ClaimedStep] = field(default_factory=list)
+    #: When a rate limit lets the next one start, in microseconds.
+    next_us: int | None = None
+    #: Whether runs wait for their limits to let them begin.
+    has_queued_runs: bool = False
+    #: Whether there are due steps whose last attempt died with its process.
+    has_suspects: bool = False
+
+
+def claim_steps(
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    queues: Sequence[str],
+    known: Sequence[str],
+    limit: int,
+    *,
+    suspects: bool = False,
+) -> StepClaim:
+    """Begin up to `limit` attempts of due steps that this process knows.
+
+    `suspects` takes those whose last attempt died with its process, else the others.
+
+    The attempt's start is committed, and its run told by an unnumbered event, before
+    any of its code can run.
+    """
+    claim = StepClaim()
+    if not known or limit <= 0:
+        claim.has_queued_runs = claim.has_suspects = True  # for all it knows
+        return claim
+    offer = steps_on_offer(database, queues, known, limit, suspects)
+    lines = offer.lines
+    claim.has_queued_runs = offer.has_queued_runs
+    claim.has_suspects = offer.has_suspects
+    nexts = [next_start_us(lines)]
+    for part in in_order(offer.free, lines):
+        left = limit - len(claim.steps)
+        if left <= 0:
+            break
+        with transaction(database), database.cursor() as cursor:
+            now_us = None
+            if part.line is None:
+                ids = _lock_free(database, cursor, part.ids[:left])
+            else:
+                ids, gate = next_steps(
+                    database,
+                    cursor,
+                    part.line,
+                    queues,
+                    known,
+                    left,
+                    suspects=suspects,
+                    least_priority=part.least_priority,
+                    can_read=_can_read,
+                )
+                nexts.append(gate.next_us)
+                now_us = gate.now_us
+            if ids:
+                claim.steps += _begin_steps(database, cursor, worker_id, ids, now_us)
+    claim.next_us = min((us for us in nexts if us is not None), default=None)
+    return claim
+
+
+# What there is besides steps without limits, whoever it is for: seldom anything, so
+# that this must cost nothing. In the words of the partial indexes.
+_BESIDES = """
+    UNION ALL SELECT '', 1, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_step s
+        WHERE NOT (s.limit_key = '') AND s.status = 'pending')
+    UNION ALL SELECT '', 2, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_run r
+        WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL)
+    UNION ALL SELECT '', 3, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.status = 'pending')
+"""
+
+
+def steps_on_offer(
+    database: BaseDatabaseWrapper,
+    queues: Sequence[str],
+    known: Sequence[str],
+    limit: int,
+    suspects: bool | None,
+) -> Offer:
+    """What there is to be begun, at most `limit` of the steps without limits.
+
+    `suspects` tells which steps: those whose last attempt died with its process, the
+    others, or None for both.
+    """
+    queues_in, queue_values = among(database, queues)
+    known_in, known_values = among(database, known)
+    now = now_sql(database)
+    suspect = "" if suspects is None else "AND s.suspect = %s"
+    statement = f"""
+        SELECT id, priority, due_at FROM (
+            SELECT s.id, s.priority, s.due_at FROM django_workflows_step s
+            WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
+            AND s.status = 'pending' AND s.name {known_in} AND {NOT_PAUSED} {suspect}
+            ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
+        ) AS free {_BESIDES.format(now=now)}
+    """
+    values = [*queue_values, *known_values]
+    values += [] if suspects is None else [suspects]
+    with database.cursor() as cursor:
+        cursor.execute(statement, [*values, limit])
+        rows = cursor.fetchall()
+    besides = {row[1] for row in rows if not row[0]}
+    return Offer(
+        [Free(row[0], row[1], to_us(row[2])) for row in rows if row[0]],
+        step_lines(database, queues, known, suspects) if 1 in besides else [],
+        has_queued_runs=2 in besides,
+        has_suspects=3 in besides,
+    )
+
+
+def _lock_free(
+    database: BaseDatabaseWrapper, cursor: Any, ids: Sequence[str]
+) -> list[str]:
+    """Those of the steps that nobody else has taken and this process can read."""
+    skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
+    cursor.execute(
+        "SELECT id, args, heartbeat FROM django_workflows_step "
+        f"WHERE id IN ({marks(ids)}) AND status = 'pending' ORDER BY id{skip}",
+        ids,
+    )
+    free = {row[0] for row in cursor.fetchall() if _can_read(*row)}
+    return [step_id for step_id in ids if step_id in free]
+
+
+def _begin_steps(
+    database: BaseDatabaseWrapper,
+    cursor: Any,
+    worker_id: str,
+    ids: Sequence[str],
+    now_us: int | None,
+) -> list[ClaimedStep]:
+    """Begin attempts of steps, which are locked, now or at the time of their limit."""
+    if now_us is None:
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        now_us = to_us(cursor.fetchone()[0])
+    now = moment(database, now_us)
+    cursor.execute(
+        "UPDATE django_workflows_step SET status = 'running', "
+        "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
+        f"WHERE id IN ({marks(ids)})",
+        [worker_id, now, *ids],
+    )
+    cursor.execute(
+        "SELECT s.id, s.run_id, s.name, s.queue, s.attempt, s.errors, s.crashes, "
+        "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
+        "r.start_key, r.attempt, r.started_at, r.queue, r.attributes, "
+        "s.heartbeat FROM django_workflows_step s JOIN django_workflows_run r "
+        f"ON r.id = s.run_id WHERE s.id IN ({marks(ids)}) ORDER BY s.id",
+        ids,
+    )
+    claimed = {row[0]: _claimed_step(row, now_us) for row in cursor.fetchall()}
+    cursor.executemany(
+        "INSERT INTO django_workflows_event "
+        "(run_id, seq, type, correlation_id, detail, payload, created_at) "
+        f"VALUES (%s, NULL, '{STEP_STARTED}', %s, %s, NULL, %s)",
+        [
+            (
+                step.run_id,
+                step.id,
+                json.dumps(
+                    {
+                        "attempt": step.attempt,
+                        "worker": worker_id,
+                        "row": True,
+                        **({"alone": True} if step.suspect else {}),
+                    }
+                ),
+                now,
+            )
+            for step in claimed.values()
+        ],
+    )
+    return [claimed[step_id] for step_id in ids if step_id in claimed]
+
+
+def _can_read(step_id: str, *payloads: Any) -> bool:
+    """Whether this process has what it takes to read them; else others may."""
+    try:
+        for payload in payloads:
+            unseal(bytes(payload or b""))
+    except Exception as error:
+        _tell_unreadable(step_id, str(error))
+        return False
+    return True
+
+
+@lru_cache(maxsize=1000)
+def _tell_unreadable(step_id: str, error: str) -> None:
+    """Once for each step: it is looked at again several times a second."""
+    logger.warning(
+        "step %s cannot be read by this process and is left to others: %s",
+        step_id,
+        error,
+        extra={"action": "step_unreadable", "step": step_id},
+    )
+
+
+def _claimed_step(row: Sequence[Any], now_us: int) -> ClaimedStep:
+    return ClaimedStep(
+        id=row[0],
+        run_id=row[1],
+        name=row[2],
+        queue=row[3],
+        attempt=row[4],
+        errors=row[5],
+        crashes=row[6],
+        suspect=bool(row[7]),
+        args=unseal(bytes(row[8] or b"")),
+        options=row[9],
+        created_us=to_us(row[10]),
+        started_us=now_us,
+        workflow=row[11],
+        version=row[12],
+        key=row[13],
+        run_attempt=row[14],
+        run_started_us=now_us if row[15] is None else to_us(row[15]),
+        run_queue=row[16],
+        attributes=from_json(row[17]),
+        heartbeat=None if row[18] is None else unseal(bytes(row[18])),
+    )
