@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ChildWorkflowError,
         DuplicateRunError,
         FatalError,
+        FetchStatusError,
         HistoryLimitError,
         HookConflictError,
         HookDisposedError,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         WorkflowRunTerminatedError,
         WorkflowRunTimedOutError,
     )
+    from django_workflows.http.fetching import fetch
+    from django_workflows.http.response import FetchResponse
     from django_workflows.replay.api import (
         WorkflowMetadata,
         continue_as_new,
@@ -89,9 +92,10 @@ if TYPE_CHECKING:
     from django_workflows.worker.q2.settings import q_cluster
 
 _ERRORS = (
-    "ChildWorkflowError DuplicateRunError FatalError HistoryLimitError "
-    "HookConflictError HookDisposedError HookNotFoundError InvalidDefinitionError "
-    "InvalidRunStateError ModelGoneError NonDeterminismError PayloadTooLargeError "
+    "ChildWorkflowError DuplicateRunError FatalError FetchStatusError "
+    "HistoryLimitError HookConflictError HookDisposedError HookNotFoundError "
+    "InvalidDefinitionError InvalidRunStateError ModelGoneError NonDeterminismError "
+    "PayloadTooLargeError "
     "RetryableError SerializationError StepCancelledError StepCrashedError "
     "StepError StepFailedError StepTimeoutError UnknownCodeError WorkflowError "
     "WorkflowGuardError WorkflowNotRegisteredError "
@@ -103,6 +107,8 @@ _HOMES = {
     "core.retry": "RetryPolicy",
     "core.serialization": "ModelRef register_type",
     "errors": _ERRORS,
+    "http.fetching": "fetch",
+    "http.response": "FetchResponse",
     "replay.api": (
         "WorkflowMetadata continue_as_new create_hook define_hook deprecate_patch "
         "first_success get_workflow_metadata now patched race random set_attributes "
@@ -127,6 +133,8 @@ __all__ = [
     "ChildWorkflowError",
     "DuplicateRunError",
     "FatalError",
+    "FetchResponse",
+    "FetchStatusError",
     "HistoryLimitError",
     "Hook",
     "HookConflictError",
@@ -174,6 +182,7 @@ __all__ = [
     "create_hook",
     "define_hook",
     "deprecate_patch",
+    "fetch",
     "first_success",
     "get_hook_by_token",
     "get_run",

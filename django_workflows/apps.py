@@ -17,6 +17,7 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from django_workflows import checks  # noqa: F401  (registers them)
+        from django_workflows.http import fetching  # noqa: F401  (registers the step)
         from django_workflows.store import launching
 
         launching.install()

@@ -48,6 +48,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "ENCRYPTION_KEYS": [],
         # Largest size of one stored value, before the codec.
         "MAX_PAYLOAD_BYTES": 2 * 1024 * 1024,
+        # Let fetch() connect to hosts that are not on the public internet.
+        "FETCH_ALLOW_PRIVATE": False,
         # Events of one run at which a warning is logged, and at which it fails.
         "HISTORY_WARNING": 10_000,
         "HISTORY_LIMIT": 50_000,
@@ -78,6 +80,7 @@ class Conf:
         PAYLOAD_CODEC: str | None
         ENCRYPTION_KEYS: list[str]
         MAX_PAYLOAD_BYTES: int
+        FETCH_ALLOW_PRIVATE: bool
         HISTORY_WARNING: int
         HISTORY_LIMIT: int
         CACHED_RUNS: int

@@ -3,6 +3,7 @@
     WorkflowError
     ├── FatalError                    raised by a step: do not retry
     ├── RetryableError                raised by a step: retry after this delay
+    │   └── FetchStatusError
     ├── StepError                     stands for an exception that can't be rebuilt
     ├── StepFailedError               the circumstances of a step's failure
     ├── StepTimeoutError
@@ -72,6 +73,27 @@ class RetryableError(WorkflowError):
         elif retry_after is not None:
             to_seconds(retry_after)
         self.retry_after = retry_after
+
+
+class FetchStatusError(RetryableError):
+    """A server's answer to ``fetch`` says failure.
+
+    ``status`` is its number, ``excerpt`` the beginning of its body, as text.
+    """
+
+    code = "fetch_status"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        excerpt: str = "",
+        retry_after: Duration | datetime | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.status = status
+        self.excerpt = excerpt
 
 
 class StepError(WorkflowError):

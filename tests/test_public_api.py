@@ -24,6 +24,7 @@ PROMISED = {
         "set_attributes continue_as_new"
     ),
     "in a step": "get_step_metadata",
+    "ready-made steps": "fetch FetchResponse FetchStatusError",
     "starting": "start astart start_many astart_many get_run aget_run",
     "steering": (
         "cancel_runs acancel_runs retry_runs aretry_runs "

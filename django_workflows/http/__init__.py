@@ -1,0 +1,1 @@
+"""Calling other services over HTTP: the ready-made step ``fetch``."""
