@@ -23,6 +23,7 @@ from django_workflows.replay.definitions import registry
 from django_workflows.replay.guard_table import (
     CLOCK,
     ENTROPY,
+    HTTP,
     RANDOM,
     STEP,
     Rule,
@@ -47,11 +48,11 @@ _MODULES: dict[str, tuple[str, str]] = {
     "subprocess": (STEP, ""),
     "shutil": (STEP, ""),
     "tempfile": (STEP, ""),
-    "requests": (STEP, ""),
-    "requests.api": (STEP, ""),
-    "httpx": (STEP, ""),
-    "httpx._api": (STEP, ""),
-    "urllib.request": (STEP, "urlopen urlretrieve"),
+    "requests": (HTTP, ""),
+    "requests.api": (HTTP, ""),
+    "httpx": (HTTP, ""),
+    "httpx._api": (HTTP, ""),
+    "urllib.request": (HTTP, "urlopen urlretrieve"),
     "django.core.mail": (STEP, ""),
 }
 """Functions that the guard knows only by what they call, by module: the fix, and

@@ -33,6 +33,7 @@ ENTROPY = (
     "seeded per run."
 )
 STEP = "Move this into a @step."
+HTTP = "Use `await django_workflows.fetch(...)`, or move this into a @step."
 THREAD = (
     "Run work side by side with `asyncio.gather` over steps, or move this into a @step."
 )
@@ -129,12 +130,14 @@ _CODE: dict[str, str] = {
         multiprocessing.process.BaseProcess.start
     """,
     WAIT: "threading.Condition.wait",
-    STEP: """
-        django.db.backends.base.base.BaseDatabaseWrapper.cursor
-        subprocess.Popen.__init__ socket.socket.__init__ socket.create_connection
+    HTTP: """
         urllib.request.OpenerDirector.open http.client.HTTPConnection.connect
         requests.sessions.Session.request httpx.Client.send
         httpx.AsyncClient.send urllib3.connectionpool.HTTPConnectionPool.urlopen
+    """,
+    STEP: """
+        django.db.backends.base.base.BaseDatabaseWrapper.cursor
+        subprocess.Popen.__init__ socket.socket.__init__ socket.create_connection
         psycopg.Connection.connect psycopg.AsyncConnection.connect
         psycopg.Cursor.execute psycopg.Cursor.executemany
         psycopg.AsyncCursor.execute psycopg.AsyncCursor.executemany

@@ -53,7 +53,7 @@ LINE = 1 + HEADER[: HEADER.index("{body}")].count("\n")
         ("open('x')", "open()", "@step"),
         ("os.listdir('.')", "os.listdir()", "@step"),
         ("subprocess.run(['x'])", "subprocess.run()", "@step"),
-        ("import requests; requests.get('x')", "requests.get()", "@step"),
+        ("import requests; requests.get('x')", "requests.get()", "fetch("),
         ("from requests import post; post('x')", "requests.post()", "@step"),
         ("import httpx as h; h.get('x')", "httpx", "@step"),
         ("from time import time; time()", "time.time()", "now()"),
