@@ -136,6 +136,7 @@ def test_server_names_the_time_at_which_it_is_asked_again(
     workflows: WorkflowTester, server: Server
 ) -> None:
     """The test server's `Date` is real: the date is one of its own clock."""
+
     def busy(asked: Asked) -> Answer:
         if len(server.asked) > 1:
             return Answer(200)

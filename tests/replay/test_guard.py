@@ -500,7 +500,10 @@ def test_library_loaded_later_is_watched(
     fake = types.ModuleType("requests.sessions")
     fake.Session = Session  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "requests.sessions", fake)
-    with pytest.raises(WorkflowGuardError, match=r"requests\.request\(\).*fetch"), guard:
+    with (
+        pytest.raises(WorkflowGuardError, match=r"requests\.request\(\).*fetch"),
+        guard,
+    ):
         Session().request()
 
 
