@@ -421,12 +421,13 @@ class Execution:
             return
         error = failures.rebuild(event.payload or b"")
         view = failures.Failure.of(event.payload or b"")
+        attempts = event.detail.get("attempt", 1)
         circumstances = StepFailedError(
-            f"step {call.step.name} failed after {event.detail.get('attempt', 1)} "
-            f"attempt(s): {view.message}",
+            f"step {call.step.name} failed after {attempts} "
+            f"{'attempt' if attempts == 1 else 'attempts'}: {view.message}",
             step_id=call.id,
             step_name=call.step.name,
-            attempts=event.detail.get("attempt", 1),
+            attempts=attempts,
             traceback=view.traceback,
         )
         last = call.error_before(event.detail.get("kind"))
