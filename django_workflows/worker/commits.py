@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, DataError, IntegrityError, InterfaceError
 
+from django_workflows.store.attempts import rows_of
 from django_workflows.store.rounds import RunWrite, commit_round, stored_fences
 
 logger = logging.getLogger("django_workflows.worker")
@@ -115,13 +116,18 @@ class Committer:
             try:
                 self._database.close()
                 fences = stored_fences(self._database, [w.run_id for w in writes])
+                # Where nothing was to be numbered, only these rows tell.
+                silent = [w for w in writes if not (w.events or w.release)]
+                steps = [row.id for w in silent for row in w.steps]
+                missing = set(steps) - rows_of(self._database, steps)
             except (DatabaseError, InterfaceError):
                 continue
             rest = []
             for write in writes:
                 owner, fence, last_seq = fences.get(write.run_id, ("", -1, -1))
                 after = write.fence + 1 if write.release else write.fence
-                if last_seq == write.last_seq and fence == after:
+                is_missing = any(row.id in missing for row in write.steps)
+                if last_seq == write.last_seq and fence == after and not is_missing:
                     outcome.stored.add(write.run_id)
                 elif owner == self._worker_id and fence == write.fence:
                     rest.append(write)

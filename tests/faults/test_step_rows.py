@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db.utils import OperationalError
 
 from django_workflows import start
 from django_workflows.models import Run, Step
@@ -39,6 +40,31 @@ def test_step_cancelled_as_its_row_is_written_never_runs_again(seconds: float) -
     assert run.result() == "too late"
     checks.check_log(run)
     assert not Marker.objects.exists(), "a cancelled step was run"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_database_fails_as_rows_of_long_steps_are_written(when: str) -> None:
+    """Nothing else is written then: no number in the log tells whether it was."""
+    failed: list[str] = []
+
+    def fail(node: Node, name: str) -> None:
+        if name == f"{when} commit" and not failed:
+            failed.append(name)
+            raise OperationalError("on purpose")
+
+    with World() as world:
+        run = start(workflows.short, "a")
+        (node,) = world.nodes
+        _round(world, node)
+        rows = Step.objects.count()
+        world.on_point = fail
+        _round(world, node, 1.1)
+        assert failed
+        assert Step.objects.count() == rows + 1
+        world.run(run)
+    assert run.result() == [1, 5, 2]
+    checks.check_log(run)
+    checks.check_effects(run, "a", [5])
 
 
 def test_step_offered_and_cancelled_in_one_round_never_runs() -> None:
