@@ -195,11 +195,15 @@ def steps_on_offer(
 def _lock_free(
     database: BaseDatabaseWrapper, cursor: Any, ids: Sequence[str]
 ) -> list[str]:
-    """Those of the steps that nobody else has taken and this process can read."""
+    """Those of the steps that nobody else has taken and this process can read.
+
+    One that was taken since the look, and has failed, waits for its next attempt.
+    """
     skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
     cursor.execute(
         "SELECT id, args, heartbeat FROM django_workflows_step "
-        f"WHERE id IN ({marks(ids)}) AND status = 'pending' ORDER BY id{skip}",
+        f"WHERE id IN ({marks(ids)}) AND status = 'pending' "
+        f"AND due_at <= {now_sql(database)} ORDER BY id{skip}",
         ids,
     )
     free = {row[0] for row in cursor.fetchall() if _can_read(*row)}

@@ -161,6 +161,8 @@ class Executor:
             pulse = attempt.pulse
             if not pulse.began_at or pulse.is_given_up:
                 return  # it will see before it begins that it need not
+            if pulse.is_through:
+                return  # its thread is free by itself
             if self._in_flight.get(attempt.step_id) is not attempt:
                 return
             del self._in_flight[attempt.step_id]
@@ -203,10 +205,12 @@ class Executor:
         ended.seconds = self._thread.idle_since - began
         self._typical += (ended.seconds - self._typical) * 0.05
         self._ended(ended)
-        if pulse.is_given_up:
-            with self._lock:
-                self.threads_given_up -= 1
-            self._threads.resize(-1)
+        with self._lock:
+            pulse.is_through = True
+            if not pulse.is_given_up:
+                return
+            self.threads_given_up -= 1
+        self._threads.resize(-1)
 
     def _begun(self, attempt: Attempt) -> None:
         """The code of an attempt begins, in a process of its own."""

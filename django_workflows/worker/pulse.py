@@ -29,6 +29,7 @@ class Pulse:
         "details",
         "is_given_up",
         "is_over",
+        "is_through",
         "is_unwritten",
         "kill",
         "look",
@@ -65,9 +66,10 @@ class Pulse:
         self.kill: Callable[[], None] | None = None
         self.tell: Callable[[str], object] | None = None
         #: Under the executor's lock: its end has been reported; its slot is free
-        #: although its code still runs.
+        #: although its code still runs; its thread has come to the end of it.
         self.is_over = False
         self.is_given_up = False
+        self.is_through = False
 
     def begin(self) -> None:
         """The attempt's code begins now."""

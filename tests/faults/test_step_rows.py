@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from django.db.utils import OperationalError
 
 from django_workflows import start
 from django_workflows.models import Run, Step
+from django_workflows.store import step_claims
+from django_workflows.store.database import to_datetime
 from tests.app.models import Marker
 from tests.faults import checks, workflows
 from tests.faults.driver import Node, World
@@ -113,6 +118,35 @@ def test_step_that_waits_for_a_slot_is_offered_to_others() -> None:
     assert free.id in workers
     checks.check_log(run)
     checks.check_effects(run, "a", [5])
+
+
+def test_step_that_has_failed_since_the_look_waits_for_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another worker was faster: it has taken the step, which is to be tried again."""
+    looks: list[bool] = []
+    steps_on_offer = step_claims.steps_on_offer
+
+    def look(*args: Any) -> step_claims.Offer:
+        offer = steps_on_offer(*args)
+        if offer.free and not looks:
+            looks.append(True)
+            due_at = to_datetime(world.now_us()) + timedelta(minutes=1)
+            Step.objects.filter(status="pending").update(due_at=due_at)
+        return offer
+
+    with World(nodes=2) as world:
+        run = start(workflows.short, "a")
+        busy, free = world.nodes
+        busy.executor.room = lambda kind: 0  # type: ignore[method-assign]
+        for _ in range(4):
+            _round(world, busy, 0.15)
+        monkeypatch.setattr(step_claims, "steps_on_offer", look)
+        world.turn(free)
+        assert looks
+        assert not Step.objects.filter(status="running").exists()
+        world.run(run)
+    checks.check_log(run)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

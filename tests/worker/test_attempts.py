@@ -167,6 +167,25 @@ def test_given_up_threads_are_no_slots(executor: Executor, ends: Ends) -> None:
     assert executor.room("thread") >= before
 
 
+def test_a_thread_that_ends_as_it_times_out_is_not_given_up(
+    executor: Executor, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is over, and it comes to its end before it could be told."""
+    stop = executor.stop
+
+    def after_its_end(attempt: Attempt, why: str) -> None:
+        gate.set()
+        until(lambda: attempt.pulse.is_through, "the end of its code")
+        stop(attempt, why)
+
+    monkeypatch.setattr(executor, "stop", after_its_end)
+    executor.submit([attempt_of(waits, timeout=0.05)])
+    assert ends.next().timed_out == "start_to_close"
+    assert executor.threads_given_up == 0
+    assert executor.in_flight() == []
+    assert executor._used["thread"] == 0
+
+
 def test_a_cancelled_thread_is_no_slot_either(executor: Executor, ends: Ends) -> None:
     before = executor.room("thread")
     attempt = attempt_of(waits)
