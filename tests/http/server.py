@@ -87,6 +87,8 @@ def serving(
             pass
 
     class HTTPServer(ThreadingHTTPServer):
+        request_queue_size = 1000  # five would make many clients at once wait
+
         def handle_error(self, request: object, client_address: object) -> None:
             pass  # clients hang up on purpose
 
