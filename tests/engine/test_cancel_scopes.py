@@ -255,6 +255,45 @@ def test_a_request_is_not_taken_for_a_timeout(workflows: WorkflowTester) -> None
     assert status_of(run) == "cancelled"
 
 
+def test_a_request_beside_a_timeout_that_is_due_cancels_the_run(
+    workflows: WorkflowTester,
+) -> None:
+    """The request was there before the worker looked at its timers."""
+    run = begin(workflows, in_a_scope)
+    with patch.object(workflows, "_queues", lambda: ("no worker",)):
+        workflows.advance("1h")
+        run.cancel()
+    workflows.run_until_idle()
+    assert status_of(run) == "cancelled"
+    assert types_of(run).count("cancel_requested") == 1
+    workflows.assert_replays(run)
+
+
+@workflow
+async def leaving_later_by_itself(cancelled_error: bool) -> None:
+    try:
+        await sleep("1d")
+    except asyncio.CancelledError:
+        await note("caught")
+    await sleep("1h")
+    raise asyncio.CancelledError("mine") if cancelled_error else ValueError("mine")
+
+
+@pytest.mark.parametrize(
+    ("cancelled_error", "status"), [(True, "cancelled"), (False, "failed")]
+)
+def test_how_the_code_is_left_after_a_request_decides(
+    workflows: WorkflowTester, cancelled_error: bool, status: str
+) -> None:
+    run = start(leaving_later_by_itself, cancelled_error)
+    workflows.run_until_idle()
+    run.cancel()
+    workflows.advance("1h")
+    assert log == ["caught"]
+    assert status_of(run) == status
+    workflows.assert_replays(run)
+
+
 def test_a_step_that_runs_comes_to_its_end(workflows: WorkflowTester) -> None:
     run = begin(workflows, cancelled_in_the_middle_of_a_step)
     assert status_of(run) == "cancelled"

@@ -16,6 +16,7 @@ from django_workflows import (
     WorkflowRunFailedError,
     continue_as_new,
     get_run,
+    get_step_metadata,
     get_workflow_metadata,
     set_attributes,
     sleep,
@@ -317,3 +318,73 @@ def test_limited_chain_among_crashes(workflows: WorkflowTester) -> None:
         workflows.crash()
         workflows.advance("1m")
     assert [run.result() for run in runs] == ["done"] * 4
+
+
+broken: set[str] = set()
+
+
+@step(max_retries=0)
+def brittle() -> None:
+    if broken:
+        raise ValueError("broken")
+
+
+@workflow
+async def counting_attempts(left: int, seen: list[int]) -> list[int]:
+    seen = [*seen, get_workflow_metadata().attempt]
+    await brittle()
+    seen.append(get_workflow_metadata().attempt)
+    if left:
+        continue_as_new(left - 1, seen)
+    return seen
+
+
+def test_successor_of_a_retried_run_is_in_its_first_attempt(
+    workflows: WorkflowTester,
+) -> None:
+    broken.add("now")
+    run = start(counting_attempts, 1, [])
+    workflows.run_until_idle()
+    broken.clear()
+    run.retry()
+    workflows.run_until_idle()
+    assert run.result() == [1, 2, 1, 1]
+    first, second = chain(run)
+    assert [(link.attempt, link.epoch) for link in (first, second)] == [(2, 1), (1, 0)]
+    for link in (first, second):
+        workflows.assert_replays(link)
+
+
+attempts: list[tuple[int, int]] = []
+
+
+@step
+def third_time_lucky(round_: int) -> int:
+    attempt = get_step_metadata().attempt
+    attempts.append((round_, attempt))
+    if attempt < 3:
+        raise ValueError("again")
+    return round_
+
+
+@workflow
+async def leaving_a_retry_behind(round_: int) -> str:
+    call = third_time_lucky(round_)
+    if round_ == 1:
+        await sleep("500ms")
+        continue_as_new(2)
+    await call
+    return "done"
+
+
+def test_retry_under_way_ends_with_its_run_and_not_with_the_chain(
+    workflows: WorkflowTester,
+) -> None:
+    attempts.clear()
+    run = start(leaving_a_retry_behind, 1)
+    workflows.advance("1h")
+    assert run.result() == "done"
+    assert attempts == [(1, 1), (2, 1), (2, 2), (2, 3)]
+    assert not Step.objects.filter(status__in=["pending", "running"]).exists()
+    for link in chain(run):
+        workflows.assert_replays(link)

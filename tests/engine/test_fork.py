@@ -423,3 +423,28 @@ def test_a_childs_key_that_is_held(workflows: WorkflowTester) -> None:
     with pytest.raises(DuplicateRunError, match="only one"):
         run.fork(run.last_seq)
     assert Run.objects.count() == 2
+
+
+def test_what_is_made_of_a_child_belongs_to_nobody(workflows: WorkflowTester) -> None:
+    """The parent has one child, and is told of its end once."""
+    run = start(waiting_for_one)
+    workflows.run_until_idle()
+    of_the_child = Run.objects.get(parent=run)
+    made = [of_the_child.fork(2), of_the_child.replay()]
+    workflows.advance("5m")
+    made.append(of_the_child.fork(Run.objects.get(pk=of_the_child.pk).last_seq))
+    for each in made:
+        each.refresh_from_db()
+        assert (each.parent_id, each.root_id, each.continued_from_id) == (None,) * 3
+    assert Run.objects.get(parent=run) == of_the_child
+    assert finish(workflows, run) == "X"
+    types = [event.type for event in run.history()]
+    assert types.count("child_completed") == 1
+    assert [finish(workflows, each) for each in made] == ["X", "X", "X"]
+    run.refresh_from_db()
+    assert [event.type for event in run.history()] == types
+
+
+@workflow
+async def waiting_for_one() -> Any:
+    return await start_child(child, "x")

@@ -223,3 +223,19 @@ def test_the_last_details_are_in_the_row_while_the_step_waits(
     row = Step.objects.get(run=run)
     assert row.status == "pending"
     assert bytes(row.heartbeat or b"") == b'{"i":7}'
+
+
+@step(atomic=True)
+def beats_in_a_transaction() -> Any:
+    """Its details are stored although its transaction is rolled back."""
+    return _attempt() or seen[-1]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.django_db(transaction=True)
+def test_details_of_an_atomic_step_outlive_its_transaction(
+    workflows: WorkflowTester, options: dict[str, Any]
+) -> None:
+    acts[:] = [fail, fail]
+    assert workflows.run(calls, beats_in_a_transaction, options) == {"i": 14}
+    assert seen == [None, {"i": 7}, {"i": 14}]

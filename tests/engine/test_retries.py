@@ -196,6 +196,18 @@ def test_retries_survive_a_crash(workflows: WorkflowTester) -> None:
     assert waits() == [1, 2, 4]
 
 
+def test_an_attempt_after_a_deploy_runs_the_new_code(
+    workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(trying, 100, {})
+    workflows.run_until_idle()
+    monkeypatch.setattr(flaky, "func", lambda failures: [note(), "new code"])
+    workflows.crash()
+    workflows.advance("1s")
+    assert run.result() == [2, "new code"]
+    assert waits() == [1]
+
+
 def test_steps_retry_independently(workflows: WorkflowTester) -> None:
     assert workflows.run(two_flaky) == [2, 3]
 

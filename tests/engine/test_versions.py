@@ -17,10 +17,12 @@ from django_workflows import (
     start,
     start_child,
     start_many,
+    step,
     workflow,
 )
-from django_workflows.models import Run
+from django_workflows.models import Run, Step
 from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
 from django_workflows.testing import WorkflowTester
 from tests.engine.deploys import Deploys, deploy
 
@@ -107,6 +109,37 @@ def test_a_worker_leaves_versions_alone_that_it_does_not_know(
     deploy(version("1"), version("2"))
     workflows.advance("1h")
     assert begun.result() == not_begun.result() == "version 1"
+
+
+@step(queue="elsewhere")
+def renamed_since(text: str) -> str:
+    return text.upper()
+
+
+def test_a_step_on_offer_is_left_to_workers_that_know_it(
+    workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def define() -> Workflow[..., Any]:
+        async def code() -> str:
+            return await renamed_since("kept")
+
+        return workflow(name="shop.offering")(code)
+
+    run = start(define())
+    with monkeypatch.context() as patch:
+        patch.setattr(workflows, "_queues", lambda: ("default",))
+        workflows.run_until_idle()
+    before = Step.objects.filter(run=run).values().get()
+    assert (before["status"], before["attempt"]) == ("pending", 0)
+    with monkeypatch.context() as patch:
+        patch.delitem(registry._steps, renamed_since.name)
+        workflows.crash()
+        workflows.advance("2d")
+        assert Step.objects.filter(run=run).values().get() == before
+        run.refresh_from_db()
+        assert (run.status, run.blocked_reason) == ("running", "")
+    workflows.run_until_idle()
+    assert run.result() == "KEPT"
 
 
 def test_code_sees_its_own_version(workflows: WorkflowTester, deploy: Deploys) -> None:
