@@ -345,16 +345,22 @@ def _retry_at(
     return max(now_us, due)
 
 
+def row_after(attempt: Attempt, verdict: Verdict, now_us: int) -> StepRow:
+    """The Step row once the attempt has ended so."""
+    is_pending = verdict.status == "pending"
+    row = attempt.row(verdict.status, None if is_pending else now_us)
+    row.errors, row.crashes = verdict.errors, verdict.crashes
+    if is_pending:
+        row.due_us, row.worker = verdict.retry_us, ""
+        row.suspect = verdict.suspect
+    return row
+
+
 def report_end(
     database: BaseDatabaseWrapper, attempt: Attempt, verdict: Verdict, now_us: int
 ) -> bool:
     """End an attempt that has a row, and tell its run. False if it was ended before."""
-    pending = verdict.status == "pending"
-    row = attempt.row(verdict.status, None if pending else now_us)
-    row.errors, row.crashes = verdict.errors, verdict.crashes
-    if pending:
-        row.due_us, row.worker = verdict.retry_us, ""
-        row.suspect = verdict.suspect
+    row = row_after(attempt, verdict, now_us)
     return attempts.report_end(database, row, verdict.events, attempt.run_queue)
 
 

@@ -18,6 +18,7 @@ from django_workflows.replay.events import LogEvent
 from django_workflows.replay.operations import StepCall
 from django_workflows.replay.options import StepOptions
 from django_workflows.store import attempts
+from django_workflows.worker.steps import drop_call
 
 if TYPE_CHECKING:
     from django_workflows.worker.owned import OwnedRun
@@ -99,7 +100,7 @@ def time_out_calls(
             continue  # something has happened to it that is not in the log yet
         told.add(call.id)
         if not call.has_row:
-            run.drop_call(call, _events(call, kind, call.attempt))
+            drop_call(run, call, _events(call, kind, call.attempt))
         else:
             has_row = True
             if not _time_out_row(database, run, call, kind):

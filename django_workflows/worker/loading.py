@@ -24,6 +24,7 @@ from django_workflows.store.step_claims import ClaimedStep, StepClaim
 from django_workflows.worker.attempt import Attempt, load_options
 from django_workflows.worker.clock import Clock
 from django_workflows.worker.owned import OwnedRun
+from django_workflows.worker.steps import lose_attempt
 
 #: Runs claimed at a time: more would keep them from other workers' hands.
 CLAIM_BATCH = 50
@@ -192,7 +193,7 @@ class Loader:
             else:
                 # Without a row only the run's owner could have stored its end.
                 reason = "crash" if call.worker in dead else "lost"
-                run.lose_attempt(call, now_us, reason)
+                lose_attempt(run, call, now_us, reason)
 
     # -- memory -----------------------------------------------------------------------
 

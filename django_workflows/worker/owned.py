@@ -10,31 +10,23 @@ from typing import Any
 from django_workflows.conf import conf
 from django_workflows.core import failures
 from django_workflows.replay import events as log
-from django_workflows.replay.api import workflow_facts
 from django_workflows.replay.children import is_claim
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import Execution
-from django_workflows.replay.limits import limits_of_call, step_limit_key
 from django_workflows.replay.operations import StepCall
 from django_workflows.signals import step_finished
 from django_workflows.store.history import to_log_event
 from django_workflows.store.replays import run_info
-from django_workflows.store.rounds import RunWrite, StepRow
+from django_workflows.store.rounds import RunWrite
 from django_workflows.store.run_claims import ClaimedRun
 from django_workflows.worker import pausing, relatives
-from django_workflows.worker.attempt import Attempt, Ended, Verdict, dump_options
+from django_workflows.worker.attempt import Attempt, Ended
 from django_workflows.worker.bounds import Bounds
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
 _NEVER = sys.maxsize
-_STEP_ENDS = (
-    log.STEP_COMPLETED,
-    log.STEP_FAILED,
-    log.STEP_RETRYING,
-    log.STEP_TIMED_OUT,
-)
 _STATUS = {
     log.RUN_COMPLETED: "completed",
     log.RUN_FAILED: "failed",
@@ -99,7 +91,8 @@ class OwnedRun:
         self.timer_us = 0
         #: The time of its last event, which no later one precedes.
         self.last_us = 0
-        self._last_offer_us = 0
+        #: When its last limited step was offered: the next one is behind it in line.
+        self.last_offer_us = 0
 
     # -- loading ----------------------------------------------------------------------
 
@@ -288,172 +281,6 @@ class OwnedRun:
         if self.write is None:
             self.write = RunWrite(self.id, self.fence, self.status, self.last_seq)
         return self.write
-
-    # -- steps ------------------------------------------------------------------------
-
-    def begin_attempt(self, call: StepCall, now_us: int) -> Attempt:
-        """Record the start of the next attempt; it may run once that is stored."""
-        settings = call.step.settings
-        attempt = Attempt(
-            step=call.step,
-            settings=settings,
-            run_id=self.id,
-            step_id=call.id,
-            number=call.attempt + 1,
-            args=call.args,
-            workflow=workflow_facts(self.execution),
-            worker_id=self.worker_id,
-            queue=settings.queue or self.queue,
-            priority=self.priority if settings.priority is None else settings.priority,
-            run_queue=self.queue,
-            created_us=call.created_us,
-            started_us=max(now_us, self.last_us),
-            errors=call.errors,
-            crashes=call.crashes,
-            has_row=settings.atomic or settings.heartbeat_timeout is not None,
-            alone=call.suspect,
-        )
-        detail: dict[str, Any] = {"attempt": attempt.number, "worker": self.worker_id}
-        if attempt.has_row:
-            detail["row"] = True
-            self.to_write().steps.append(attempt.row("running"))
-        if attempt.alone:
-            detail["alone"] = True
-        event = LogEvent(
-            log.STEP_STARTED, call.id, detail=detail, time=attempt.started_us
-        )
-        self.last_us = attempt.started_us
-        self.append(event)
-        self.execution.note(event)
-        self.running[call.id] = attempt
-        self.starting.append(attempt)
-        return attempt
-
-    def is_running(self, attempt: Attempt) -> bool:
-        """Whether this attempt is the step's current one: since a retry of the run it
-        may be one of an epoch before, which counts for nothing."""
-        step_id = attempt.step_id
-        return step_id in self.execution.steps and self.running.get(step_id) is attempt
-
-    def end_attempt(self, attempt: Attempt, verdict: Verdict, now_us: int) -> None:
-        """Take in the end of an attempt that has no row: the run's fence decides."""
-        is_pending = verdict.status == "pending"
-        if not is_pending or attempt.pulse.details is not None:
-            # With a row the next attempt is anybody's, and is given the details.
-            row = attempt.row(verdict.status, None if is_pending else now_us)
-            row.errors, row.crashes = verdict.errors, verdict.crashes
-            if is_pending:
-                row.due_us, row.worker = verdict.retry_us, ""
-                row.suspect = verdict.suspect
-                self.execution.steps[attempt.step_id].has_row = True
-            self.to_write().steps.append(row)
-        self.pending.extend(verdict.events)
-
-    def drop_call(self, call: StepCall, events: Sequence[LogEvent]) -> None:
-        """A call that has no row ends so, whatever comes of an attempt in flight."""
-        self.pending.extend(events)
-        self.running.pop(call.id, None)
-        if call in self.ready:
-            self.ready.remove(call)
-
-    def lose_attempt(self, call: StepCall, now_us: int, reason: str) -> None:
-        """Record that an attempt ended with its process (`crash`), or that its end was
-        not stored in time (`lost`). Another one follows; neither counts as an error."""
-        event = LogEvent(
-            log.STEP_RETRYING,
-            call.id,
-            detail={"attempt": call.attempt, "reason": reason, "retry_at": now_us},
-            time=max(now_us, self.last_us),
-        )
-        self.last_us = event.time
-        self.append(event)
-        self.execution.note(event)
-
-    def offer(self, call: StepCall, now_us: int) -> None:
-        """Let any worker of the step's queue take the next attempt."""
-        attempt = Attempt(
-            step=call.step,
-            settings=call.step.settings,
-            run_id=self.id,
-            step_id=call.id,
-            number=call.attempt,
-            args=call.args,
-            workflow={},
-            worker_id="",
-            queue=call.step.settings.queue or self.queue,
-            priority=self.priority
-            if call.step.settings.priority is None
-            else call.step.settings.priority,
-            run_queue=self.queue,
-            created_us=call.created_us,
-            started_us=call.started_us,
-            errors=call.errors,
-            crashes=call.crashes,
-        )
-        row = attempt.row("pending")
-        row.started_us = call.started_us or None
-        row.suspect = call.suspect
-        row.due_us = max(now_us, call.retry_us)
-        if call.step.settings.is_limited:
-            self._stand_in_line(row, call)
-        self.to_write().steps.append(row)
-        call.has_row = True
-
-    def _stand_in_line(self, row: StepRow, call: StepCall) -> None:
-        """Let the step wait for its limits; those of one burst in the order called."""
-        row.limit_key = step_limit_key(call.step.name)
-        row.options = dump_options(call.step.settings, limits_of_call(call.step))
-        row.created_us = self._last_offer_us = max(
-            row.created_us, self._last_offer_us + 1
-        )
-
-    def promote_since(self, started_us: int) -> bool:
-        """Write rows of attempts in flight since then: once stored, they decide.
-
-        Returns whether there were any.
-        """
-        promoted = False
-        for attempt in self.running.values():
-            if attempt.started_us <= started_us:
-                promoted |= self.promote(attempt)
-        return promoted
-
-    def promote(self, attempt: Attempt) -> bool:
-        """Write the row of an attempt in flight, unless it has one or must not now."""
-        call = self.execution.steps.get(attempt.step_id)
-        is_here = self.running.get(attempt.step_id) is attempt
-        if call is None or call.has_row or self.is_frozen or not is_here:
-            return False
-        row = attempt.row("running")
-        self.to_write().steps.append(row)
-        call.has_row = True
-        return True
-
-    def unstored_steps(self) -> tuple[list[StepRow], list[LogEvent]]:
-        """What is known of steps and not stored, for when nothing else may be stored.
-
-        Rows of attempts that have ended or are in flight, and the events that tell how
-        they ended, for the run's inbox.
-        """
-        write = self.write or RunWrite(self.id, self.fence, self.status, 0)
-        rows = [
-            row
-            for row in write.steps
-            if row.finished_us is not None
-            or (row.status == "pending" and row.heartbeat is not None)
-        ]
-        starting = {attempt.step_id for attempt in self.starting}
-        rows += [
-            attempt.row("running")
-            for attempt in self.running.values()
-            if not attempt.has_row and attempt.step_id not in starting
-        ]
-        ends = [
-            event
-            for event in (*write.events, *self.pending)
-            if event.type in _STEP_ENDS and event.row_id is None
-        ]
-        return rows, ends
 
     # -- giving up --------------------------------------------------------------------
 

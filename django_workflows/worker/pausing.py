@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
+from django_workflows.worker.steps import promote_since
 
 if TYPE_CHECKING:
     from django_workflows.worker.owned import OwnedRun
@@ -52,7 +53,7 @@ def may_go_on(run: OwnedRun, now_us: int) -> bool:
 
 def stand_still(run: OwnedRun, now_us: int) -> None:
     """Give a paused run up. Its steps in flight go on, decided by their rows."""
-    run.promote_since(max(now_us, run.last_us))
+    promote_since(run, max(now_us, run.last_us))
     run.release_at(None)
 
 

@@ -28,7 +28,7 @@ from django_workflows.store.announcements import News
 from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.control.expiring import end_expired
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
-from django_workflows.worker import pausing
+from django_workflows.worker import pausing, steps
 from django_workflows.worker.attempt import (
     KINDS,
     Attempt,
@@ -351,8 +351,8 @@ class Reactor:
                 if attempt.has_row:
                     report_end(self.database, attempt, verdict, now_us)
                     recorded.add(attempt.run_id)
-                elif run is not None and run.is_running(attempt):
-                    run.end_attempt(attempt, verdict, now_us)
+                elif run is not None and steps.is_running(run, attempt):
+                    steps.end_attempt(run, attempt, verdict, now_us)
             if attempt.settings.is_limited:
                 # Somebody may be waiting for it to end.
                 self.looks_due, self._next_steps_us = True, 0
@@ -487,7 +487,7 @@ class Reactor:
                 continue  # cancelled in the burst that called it
             settings = call.step.settings
             if (settings.queue or run.queue) not in self.queues or settings.is_limited:
-                run.offer(call, now_us)
+                steps.offer(run, call, now_us)
                 continue
             run.ready.append(call)
             if call.id not in run.queued:
@@ -525,9 +525,9 @@ class Reactor:
             touched.append(run)
             if room[kind] > 0:
                 room[kind] -= 1
-                run.begin_attempt(call, now_us)
+                steps.begin_attempt(run, call, now_us)
             else:
-                run.offer(call, now_us)
+                steps.offer(run, call, now_us)
         return touched
 
     def _plan_release(self, run: OwnedRun, now_us: int) -> None:
@@ -625,13 +625,13 @@ class Reactor:
         while not self._to_show.empty():
             attempt = self._to_show.get()
             run = self.owned.get(attempt.run_id)
-            if run is not None and run.promote(attempt):
+            if run is not None and steps.promote(run, attempt):
                 self._changed[run.id] = run
         if now_us < self._next_show_us:
             return
         self._next_show_us = now_us + SHOW_US
         for run in self.owned.values():
-            if not run.is_frozen and run.promote_since(now_us - SHOW_US):
+            if not run.is_frozen and steps.promote_since(run, now_us - SHOW_US):
                 self._changed[run.id] = run
 
     def let_go(self) -> bool:
@@ -648,7 +648,7 @@ class Reactor:
                 pass
         runs = [run for run in self.owned.values() if not run.is_frozen]
         for run in runs:
-            run.promote_since(now_us)
+            steps.promote_since(run, now_us)
             run.release_at(run.next_due_us() if run.is_idle else now_us)
         if runs:
             self._commit(runs)
@@ -748,7 +748,7 @@ class Reactor:
         self.owned.pop(run.id, None)
         self._changed.pop(run.id, None)
         run.close()
-        rows, inbox = run.unstored_steps()
+        rows, inbox = steps.unstored_steps(run)
         delay = blocking.retry_delay(run.blocked_times)
         reason = f"{type(error).__name__}: {error}"
         is_blocked = blocking.block_run(
