@@ -113,7 +113,10 @@ class StepError(WorkflowError):
 
 
 class StepFailedError(WorkflowError):
-    """The ``__cause__`` of the exception that a failed step raises in a workflow."""
+    """The ``__cause__`` of the exception that a failed step raises in a workflow.
+
+    What the step itself raised that exception ``from`` is the cause of this one.
+    """
 
     code = "step_failed"
 

@@ -430,11 +430,13 @@ class Execution:
             attempts=attempts,
             traceback=view.traceback,
         )
-        last = call.error_before(event.detail.get("kind"))
-        if last is None:
-            error.__cause__ = circumstances
+        raised = call.error_before(event.detail.get("kind"))
+        if raised is None:
+            raised = error
         else:
-            error.__cause__, last.__cause__ = last, circumstances
+            error.__cause__ = raised
+        # What the step raised it from comes after the circumstances.
+        circumstances.__cause__, raised.__cause__ = raised.__cause__, circumstances
         call.fail(error)
 
     def _on_wait_completed(self, event: LogEvent) -> None:

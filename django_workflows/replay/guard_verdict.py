@@ -19,6 +19,7 @@ from types import CodeType, FrameType
 from django_workflows.errors import WorkflowGuardError
 from django_workflows.replay.guard_table import Rule
 
+_OURS = __name__.partition(".")[0]
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -140,13 +141,19 @@ def _refusal(
     filename, line = user.f_code.co_filename, user.f_lineno
     through = _library_call(frame, user, entered)
     by = f", by way of {through}," if through and through not in rule.call else ""
-    fix = rule.fix
-    if by and "@step" not in fix:
+    call, fix = rule.call, rule.fix
+    if through and through.startswith(f"{_OURS}."):
+        # What of this package does I/O: what it does that by is none of the user's.
+        call, by = through.rpartition(".")[2], ""
+        fix = "Move this into a @step."
+        if call in ("start()", "start_many()"):
+            fix = "Use start_child(), or move this into a @step."
+    elif by and "@step" not in fix:
         fix = f"{fix} Or move this into a @step."
     source = linecache.getline(filename, line).strip()
     shown = f" (`{source}`)" if source else ""
     return WorkflowGuardError(
-        f"{rule.call}{by} was called in workflow code at {filename}:{line}{shown}. "
+        f"{call}{by} was called in workflow code at {filename}:{line}{shown}. "
         "Workflow code is run again to continue a run, so it may not do I/O, block, "
         f"or read clocks or randomness. {fix}",
         file=filename,

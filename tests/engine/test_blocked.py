@@ -17,9 +17,11 @@ from django_workflows import (
     NonDeterminismError,
     WorkflowGuardError,
     create_hook,
+    get_run,
     resume_hook,
     sleep,
     start,
+    start_many,
     step,
     workflow,
 )
@@ -115,6 +117,37 @@ def test_what_only_a_step_may_do_blocks_the_run(
     assert "test_blocked.py" in reason
     assert log == ["a"]
     assert not Marker.objects.exists()
+
+
+OURS: dict[str, tuple[Callable[[], object], str]] = {
+    "start": (lambda: start(changing), "Use start_child(), or move this into a @step."),
+    "start_many": (
+        lambda: start_many(changing, [()]),
+        "Use start_child(), or move this into a @step.",
+    ),
+    "resume_hook": (lambda: resume_hook("t", 1), "Move this into a @step."),
+    "get_run": (lambda: get_run("wrun_x"), "Move this into a @step."),
+    "cancel": (lambda: Run(pk="wrun_x").cancel(), "Move this into a @step."),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_steers_runs_belongs_into_steps(
+    workflows: WorkflowTester, name: str, deploy: Any
+) -> None:
+    """The refusal names what was called, not by what means that does its work."""
+    call, advice = OURS[name]
+
+    async def steering() -> object:
+        return call()
+
+    deploy(steering)
+    run = start(changing)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert f"{name}() was called in workflow code" in run.blocked_reason
+    assert run.blocked_reason.endswith(advice)
+    assert Run.objects.count() == 1
 
 
 def test_catching_the_refusal_does_not_help(

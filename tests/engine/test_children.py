@@ -461,6 +461,49 @@ def test_parent_close_policy(
     assert not Event.objects.filter(run=child, seq=None).exists()
 
 
+misbehaves: list[bool] = []
+
+
+@workflow
+async def standing_still(policy: str) -> None:
+    await double(1)
+    if misbehaves:
+        open("/dev/null").close()
+    try:
+        await sleep("1d")
+    finally:
+        await double(2)
+
+
+@workflow
+async def mother_of_one(policy: str) -> Any:
+    start_child(standing_still.options(parent_close_policy=policy), policy)
+    return await create_hook(token="end")
+
+
+@pytest.mark.parametrize("policy", ["cancel", "terminate"])
+@pytest.mark.parametrize("state", ["paused", "blocked"])
+def test_policy_reaches_a_child_that_stands_still(
+    workflows: WorkflowTester, policy: str, state: str
+) -> None:
+    misbehaves[:] = [True] * (state == "blocked")
+    parent, child = begin(workflows, mother_of_one, policy)
+    if state == "paused":
+        child.pause()
+    workflows.run_until_idle()
+    child.refresh_from_db()
+    assert (child.status == "paused") == (state == "paused")
+    assert bool(child.blocked_reason) == (state == "blocked")
+    close(workflows, parent, "complete")
+    misbehaves.clear()
+    workflows.advance("1h")  # a blocked run keeps the request until it can go on
+    child.refresh_from_db()
+    assert child.status == ("cancelled" if policy == "cancel" else "terminated")
+    steps = [event.type for event in child.history()].count("step_completed")
+    assert steps == (2 if policy == "cancel" else 1)
+    assert not Event.objects.filter(seq=None).exists()
+
+
 def test_policy_goes_down_the_generations(workflows: WorkflowTester) -> None:
     @workflow
     async def generations(depth: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -448,3 +449,84 @@ def test_what_is_made_of_a_child_belongs_to_nobody(workflows: WorkflowTester) ->
 @workflow
 async def waiting_for_one() -> Any:
     return await start_child(child, "x")
+
+
+@workflow
+async def hourly(*names: str) -> list[str]:
+    found = []
+    for name in names:
+        found.append(await do(name))
+        await sleep("1h")
+    return found
+
+
+@pytest.mark.parametrize(
+    "state", ["paused", "cancelled", "terminated", "timed_out", "retried"]
+)
+def test_a_fork_goes_on_whatever_became_of_the_run(
+    workflows: WorkflowTester, state: str
+) -> None:
+    timeout = "90m" if state == "timed_out" else None
+    run = hourly.options(timeout=timeout).start("a", "b")
+    if state == "retried":
+        broken.add("b")
+    workflows.advance("1h")
+    run.refresh_from_db()
+    if state == "paused":
+        run.pause()
+    elif state == "cancelled":
+        run.cancel()
+    elif state == "terminated":
+        run.terminate()
+    elif state == "timed_out":
+        workflows.advance("30m")
+    else:
+        broken.clear()
+        run.retry()
+    workflows.run_until_idle()
+    before = snapshot(run)
+    assert before[0]["status"] == ("running" if state == "retried" else state)
+    ran.clear()
+    fork = run.fork(step_ids(run)[1])
+    assert fork.status == "running"
+    if timeout:
+        assert fork.deadline_at == workflows.now + timedelta(minutes=90)
+    workflows.run_until_idle()
+    assert ran == ["b"]
+    assert snapshot(run) == before
+    assert finish(workflows, fork) == ["A", "B"]
+
+
+failures = [2]
+
+
+@step
+def failing_at_first() -> str:
+    ran.append("try")
+    if failures[0]:
+        failures[0] -= 1
+        raise ValueError("not yet")
+    return "at last"
+
+
+@workflow
+async def with_a_flaky_step() -> list[str]:
+    return [await do("a"), await failing_at_first(), await do("b")]
+
+
+def test_a_fork_made_between_two_attempts_begins_its_step_anew(
+    workflows: WorkflowTester,
+) -> None:
+    failures[0] = 4
+    run = start(with_a_flaky_step)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.history()[-1].type == "step_retrying"
+    fork = run.fork(run.last_seq)
+    expected = ["A", "at last", "B"]
+    assert finish(workflows, fork) == expected
+    assert finish(workflows, run) == expected
+    ids = {step_ids(each)[1] for each in (run, fork)}
+    assert len(ids) == 2
+    attempts = [each.steps.get(id=step_ids(each)[1]).attempt for each in (run, fork)]
+    assert sum(attempts) == ran.count("try") == 6

@@ -397,10 +397,35 @@ def test_system_exit_in_a_step_is_an_error_of_the_step(
 
 
 def test_causes_and_notes_are_kept(workflows: WorkflowTester) -> None:
+    """The circumstances are the cause; what the step itself named comes after them."""
     error = ShopError("outer")
     error.add_note("look here")
+    error.__cause__ = KeyError("inner")
+    error.__cause__.__cause__ = OSError(2, "innermost")
     found = caught(workflows, error)["error"]
     assert found.__notes__ == ["look here"]
+    causes = [found.__cause__]
+    while causes[-1] is not None:
+        causes.append(causes[-1].__cause__)
+    assert [repr(cause) for cause in causes[1:]] == [
+        "KeyError('inner')",
+        "FileNotFoundError(2, 'innermost')",
+        "None",
+    ]
+
+
+def test_an_exception_that_is_its_own_cause_is_recorded(
+    workflows: WorkflowTester,
+) -> None:
+    error = ShopError("round")
+    error.__cause__ = error
+    errors[:] = [error]
+    run = start(trying_errors, {"max_retries": 0})
+    workflows.run_until_idle()
+    with pytest.raises(WorkflowRunFailedError) as failure:
+        run.result()
+    assert type(failure.value.cause) is ShopError
+    assert isinstance(failure.value.cause.__cause__, StepFailedError)
 
 
 def test_an_exception_that_cannot_be_rebuilt_is_a_step_error(

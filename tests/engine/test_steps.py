@@ -17,6 +17,7 @@ from django_workflows import (
     WorkflowRunFailedError,
     get_step_metadata,
     get_workflow_metadata,
+    sleep,
     start,
     step,
     workflow,
@@ -356,6 +357,25 @@ def test_steps_keep_name_and_documentation() -> None:
 
 def test_arguments_and_results_are_copies(workflows: WorkflowTester) -> None:
     assert workflows.run(passing_by_value) == ([1], [1, 99], [1, 99, 99])
+
+
+@workflow
+async def default_then_sleep() -> list[int]:
+    found = [await add(1)]
+    await sleep("1h")
+    return [*found, await add(1)]
+
+
+def test_a_default_that_changes_later_is_no_other_call(
+    workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(default_then_sleep)
+    workflows.run_until_idle()
+    monkeypatch.setattr(add.func, "__defaults__", (10,))
+    workflows.crash()
+    workflows.advance("1h")
+    assert run.result() == [2, 11]
+    workflows.assert_replays(run)
 
 
 def test_arguments_that_do_not_fit_are_raised_at_the_call(
