@@ -17,14 +17,15 @@ from pydantic import TypeAdapter
 from django_workflows.core import context
 from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.durations import Duration, to_seconds
+from django_workflows.replay import children, hooks
 from django_workflows.replay.children import ChildHandle
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.execution import Execution
 from django_workflows.replay.hooks import Hook
 from django_workflows.replay.loop import WorkflowLoop
-from django_workflows.replay.operations import SleepCall
 from django_workflows.replay.options import check_name
 from django_workflows.replay.starts import find_workflow
+from django_workflows.replay.timers import SleepCall
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -48,11 +49,11 @@ def sleep(delay: Duration | datetime) -> SleepCall:
     if isinstance(delay, datetime):
         if delay.tzinfo is None:
             raise ValueError(f"sleep() needs an aware datetime, not {delay!r}")
-        return execution.create_sleep(delay)
+        return execution.timers.sleep(delay)
     seconds = to_seconds(delay)
     if seconds < 0:
         raise ValueError(f"cannot sleep for {delay!r}: a duration is not negative")
-    return execution.create_sleep(seconds)
+    return execution.timers.sleep(seconds)
 
 
 def now() -> datetime:
@@ -66,12 +67,12 @@ def now() -> datetime:
 
 def random() -> random_module.Random:
     """The run's own random generator, seeded by a secret of the run."""
-    return current_execution("random()").random()
+    return current_execution("random()").chance.random()
 
 
 def uuid4() -> uuid.UUID:
     """A random UUID that is the same in every replay."""
-    return current_execution("uuid4()").uuid4()
+    return current_execution("uuid4()").chance.uuid4()
 
 
 def patched(change_id: str) -> bool:
@@ -194,7 +195,7 @@ def create_hook(token: str | None = None, metadata: Any = None) -> Hook:
     execution = current_execution("create_hook()")
     if token is not None:
         check_name("token", token, 1000)
-    return execution.create_hook(token, metadata)
+    return hooks.create_hook(execution, token, metadata)
 
 
 @overload
@@ -213,7 +214,8 @@ def start_child(workflow: Any, /, *args: Any, **kwargs: Any) -> ChildHandle:
     stored, and ValueError for a wrong option; nothing is started then.
     """
     execution = current_execution("start_child()")
-    return execution.start_child(find_workflow(workflow, "start_child()"), args, kwargs)
+    called = find_workflow(workflow, "start_child()")
+    return children.start_child(execution, called, args, kwargs)
 
 
 def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django_workflows.core import failures
+from django_workflows.core.ids import timed_id
 from django_workflows.errors import (
     ChildWorkflowError,
     WorkflowRunCancelledError,
@@ -14,11 +16,13 @@ from django_workflows.errors import (
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.operations import Operation
+from django_workflows.replay.starts import Start, prepare
 
 if TYPE_CHECKING:
+    from django_workflows.replay.definitions import Workflow
     from django_workflows.replay.execution import Execution
-    from django_workflows.replay.starts import Start
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Ends of a child that are no failure of its code: how to say it, and the cause.
 _CAUSES = {
     "cancelled": ("was cancelled", WorkflowRunCancelledError),
@@ -56,7 +60,8 @@ class ChildHandle(Operation):
     def cancel_requested(self) -> None:
         if not self._is_cancelling:
             self._is_cancelling = True
-            self.execution.cancel_child(self)
+            if not self.execution.is_over:
+                self.execution.issue(_cancel_event(self))
 
     def ended(self, event: LogEvent) -> None:
         """Called by the execution: the child has ended as `event` tells."""
@@ -113,7 +118,40 @@ class Children:
         return [self.open.pop(each) for each in ids if each in self.open]
 
 
-def created_event(call_id: str, run_id: str, start: Start) -> LogEvent:
+def start_child(
+    execution: Execution,
+    workflow: Workflow[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> ChildHandle:
+    """Issue the start of a child run. Raises what `prepare` raises for it."""
+    paused = execution.guard.pause()
+    try:
+        execution.require_task(workflow.name)
+        start = prepare(
+            workflow,
+            args,
+            kwargs,
+            _EPOCH + timedelta(microseconds=execution.loop.now_us),
+        )
+        call_id = execution.next_id("child", workflow.name)
+        run_id = timed_id(
+            "wrun",
+            execution.loop.now_us // 1000,
+            execution.children.issued,
+            execution.chance.child_secret(call_id),
+        )
+        event = execution.issue(_created_event(call_id, run_id, start))
+        handle = ChildHandle(
+            execution, event.correlation_id, event.detail["run_id"], start
+        )
+        execution.children.add(handle)
+        return handle
+    finally:
+        execution.guard.unpause(paused)
+
+
+def _created_event(call_id: str, run_id: str, start: Start) -> LogEvent:
     """The command that starts a child."""
     options = start.options
     detail: dict[str, Any] = {"name": start.workflow.name, "run_id": run_id}
@@ -124,7 +162,7 @@ def created_event(call_id: str, run_id: str, start: Start) -> LogEvent:
     return LogEvent(log.CHILD_CREATED, call_id, detail=detail, payload=start.input)
 
 
-def cancel_event(handle: ChildHandle) -> LogEvent:
+def _cancel_event(handle: ChildHandle) -> LogEvent:
     """The command that asks a child to stop."""
     detail = {"follows": handle.follows} if handle.follows else {}
     return LogEvent(log.CHILD_CANCEL_REQUESTED, handle.id, detail=detail)

@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Self
 
+from django_workflows.core import serialization
+from django_workflows.core.payloads import check_size
 from django_workflows.errors import HookConflictError, HookDisposedError
+from django_workflows.replay.events import HOOK_CREATED, HOOK_DISPOSED, LogEvent
 from django_workflows.replay.loop import WorkflowFuture
 from django_workflows.replay.operations import Operation
 
@@ -87,7 +90,7 @@ class Hook(Operation):
             return
         self.is_disposed = True
         if not (self.future.done() and self.future.result() is not None):
-            self.execution.dispose_hook(self)
+            self._give_up()
         if not self.future.done():
             # Given up before the outcome of the claim: nobody is in the way.
             self.future.set_result(None)
@@ -97,6 +100,11 @@ class Hook(Operation):
     def unread(self) -> list[bytes]:
         """Encoded payloads received and not yet awaited, oldest first."""
         return list(self._payloads)
+
+    def _give_up(self) -> None:
+        if not self.execution.is_over:
+            self.execution.hooks.pop(self.id, None)
+            self.execution.issue(LogEvent(HOOK_DISPOSED, self.id))
 
     # -- called by the execution ----------------------------------------------------
 
@@ -124,3 +132,26 @@ class Hook(Operation):
         for waiter in list(self._waiters):
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def create_hook(execution: Execution, token: str | None, metadata: Any) -> Hook:
+    """Claim a token, or one that nobody can guess."""
+    execution.require_task("create_hook()")
+    payload = None
+    if metadata is not None:
+        payload = check_size(serialization.dumps(metadata, root="metadata"))
+    carried = None if token is None else execution.carried.pop(token, None)
+    hook_id = carried.id if carried else execution.next_id("hook", token or "")
+    mark = {"carried": True} if carried else {}
+    generated = execution.chance.hook_token(hook_id)
+    event = execution.issue(
+        LogEvent(
+            HOOK_CREATED,
+            hook_id,
+            detail={"name": token or "", "token": token or generated, **mark},
+            payload=payload,
+        )
+    )
+    hook = carried or Hook(execution, event.correlation_id, event.detail["token"])
+    execution.hooks[hook.id] = hook
+    return hook

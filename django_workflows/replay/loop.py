@@ -152,12 +152,12 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             self._ready.append(timer)
         elif when != math.inf:
             kind = "sleep" if callback is _set_result_unless_cancelled else "timer"
-            self.execution.create_timer(timer, kind)
+            self.execution.timers.create(timer, kind)
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, DurableTimer) and handle.timer_id is not None:
-            self.execution.cancel_timer(handle.timer_id)
+            self.execution.timers.cancel(handle.timer_id)
 
     def create_future(self) -> WorkflowFuture:
         return WorkflowFuture(loop=self)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django_workflows.core import failures
 from django_workflows.errors import StepTimeoutError
-from django_workflows.replay.loop import DurableTimer, WorkflowFuture
+from django_workflows.replay.events import STEP_CANCELLED, LogEvent
+from django_workflows.replay.loop import WorkflowFuture
 
 if TYPE_CHECKING:
     from django_workflows.replay.definitions import Step
@@ -130,33 +131,6 @@ class StepCall(Operation):
         return None if is_same else error
 
     def cancel_requested(self) -> None:
-        self.execution.cancel_step(self.id)
-
-
-class SleepCall(Operation):
-    """``sleep()``: a durable timer that is awaited itself."""
-
-    def cancel_requested(self) -> None:
-        self.execution.cancel_timer(self.id)
-
-
-class Timer:
-    """An open timer of a run: a sleep, or a ``call_at`` of the loop."""
-
-    __slots__ = ("delay_us", "due_us", "id", "kind", "number", "target")
-
-    def __init__(
-        self,
-        timer_id: str,
-        due_us: int,
-        number: int,
-        kind: str,
-        target: SleepCall | DurableTimer,
-        delay_us: int,
-    ) -> None:
-        self.id = timer_id
-        self.delay_us = delay_us
-        self.due_us = due_us
-        self.number = number
-        self.kind = kind
-        self.target = target
+        execution = self.execution
+        if not execution.is_over and execution.steps.pop(self.id, None) is not None:
+            execution.issue(LogEvent(STEP_CANCELLED, self.id))

@@ -37,7 +37,7 @@ class Patches:
         known = self._answers.get(change_id)
         if known is None:
             check_name("the id of a change", change_id, LONGEST_CHANGE_ID)
-            known = self._execution.record_patch(_record(change_id))
+            known = self._record(_event(change_id))
             self._answers[change_id] = known
         return known
 
@@ -48,7 +48,25 @@ class Patches:
         check_name("the id of a change", change_id, LONGEST_CHANGE_ID)
         self._deprecated.add(change_id)
         self._answers.setdefault(change_id, True)
-        self._execution.take_patch(_record(change_id))
+        self._execution.require_task("deprecate_patch()")
+        if self._execution.recorded is not None:
+            self._execution.recorded.take(_event(change_id))
+
+    def _record(self, event: LogEvent) -> bool:
+        """Record a change of the code that the run goes by, if this burst is new.
+
+        In a burst of the log it was recorded then, or the run has passed this point
+        with the old code: False.
+        """
+        execution = self._execution
+        execution.require_task("patched()")
+        if execution.is_over:
+            return False
+        if execution.recorded is not None:
+            return execution.recorded.take(event) is not None
+        event.time = execution.loop.now_us
+        execution.commands.append(event)
+        return True
 
     def is_deprecated(self, event: LogEvent) -> bool:
         """Whether the code may leave this entry of the log out."""
@@ -73,5 +91,5 @@ def advice(left: Sequence[LogEvent]) -> str:
     )
 
 
-def _record(change_id: str) -> LogEvent:
+def _event(change_id: str) -> LogEvent:
     return LogEvent(log.PATCH_RECORDED, detail={"name": change_id})

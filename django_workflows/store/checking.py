@@ -20,14 +20,10 @@ from django_workflows.errors import (
 )
 from django_workflows.models import Run
 from django_workflows.replay import events as log
+from django_workflows.replay.chance import SeedUnknownError
 from django_workflows.replay.definitions import Workflow, registry
 from django_workflows.replay.events import LogEvent
-from django_workflows.replay.execution import (
-    BurstTimeout,
-    Execution,
-    RunBlocked,
-    SeedUnknownError,
-)
+from django_workflows.replay.execution import BurstTimeout, Execution, RunBlocked
 from django_workflows.replay.guard import watching
 from django_workflows.store.database import alias, connection
 from django_workflows.store.exports import History, read_history

@@ -164,7 +164,7 @@ class OwnedRun:
             elif pausing.obey(self, event, now_us):
                 return
         while not self.ended and not self.claims:
-            timer = self.execution.next_timer()
+            timer = self.execution.timers.first()
             if timer is None or timer.due_us > now_us:
                 break
             event = LogEvent(log.WAIT_COMPLETED, timer.id)
@@ -322,7 +322,7 @@ class OwnedRun:
     def next_due_us(self) -> int | None:
         """When the run goes on by itself, or None if only something from outside
         can make it go on."""
-        timer = self.execution.next_timer()
+        timer = self.execution.timers.first()
         dues = [] if timer is None else [timer.due_us]
         dues += [call.retry_us for call in self.retrying()]
         if self.bounds:

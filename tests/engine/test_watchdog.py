@@ -112,13 +112,13 @@ def test_long_replay_of_short_bursts_is_no_endless_one(
         kit.run_until_idle()
         kit.advance("1s")
     resume_hook("morning", "rested")
-    burst = Execution._burst
+    burst = Execution.burst
 
     def slowly(execution: Execution, event: LogEvent) -> None:
         time.sleep(0.02)
         burst(execution, event)
 
-    monkeypatch.setattr(Execution, "_burst", slowly)
+    monkeypatch.setattr(Execution, "burst", slowly)
     settings.WORKFLOWS = {"LINGER": "50ms", "BURST_TIMEOUT": "400ms"}
     worker.work()
     assert run.result(timeout=90) == "rested"

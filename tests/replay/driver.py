@@ -257,7 +257,7 @@ class Driver:
 
     def fire(self) -> None:
         """Let the time come for the timer that is due first."""
-        timer = self.execution.next_timer()
+        timer = self.execution.timers.first()
         assert timer is not None, "no open timer"
         self.now_us = max(self.now_us, timer.due_us)
         self.deliver(LogEvent(log.WAIT_COMPLETED, timer.id))
@@ -266,7 +266,7 @@ class Driver:
         """Let time pass, firing what becomes due."""
         until = self.now_us + round(seconds * SECOND)
         while not self.ended:
-            timer = self.execution.next_timer()
+            timer = self.execution.timers.first()
             if timer is None or timer.due_us > until:
                 break
             self.fire()

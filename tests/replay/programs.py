@@ -284,7 +284,7 @@ def deliver_something(run: Driver, chance: random_module.Random) -> bool:
         return False
     choices: list[Operation | None] = [*run.steps, *execution.hooks.values()]
     choices += run.children
-    if execution.next_timer() is not None:
+    if execution.timers.first() is not None:
         choices += [None, None]
     if not choices:
         return False

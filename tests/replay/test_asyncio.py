@@ -107,7 +107,7 @@ def test_wait_for_in_time_cancels_its_timer() -> None:
     run = drive(flow)
     run.run_step(run.steps[0])
     assert run.count("wait_cancelled") == 1
-    assert run.execution.next_timer() is None
+    assert run.execution.timers.first() is None
     assert run.run().result == 2
     check_replays(run)
 

@@ -23,10 +23,10 @@ logger = logging.getLogger("tests.replay.closing")
 
 def _unchanged_by_closing(run: Driver) -> None:
     before = run.trace
-    assert run.execution._commands == []
+    assert run.execution.commands == []
     run.close()
     gc.collect()
-    assert run.execution._commands == []
+    assert run.execution.commands == []
     assert run.trace == before
     assert run.execution.loop._ready == type(run.execution.loop._ready)()
 

@@ -131,11 +131,11 @@ def test_what_has_no_outcome_there_is_issued_anew() -> None:
     run = drive(beside, seed=SEED)
     for label in "acbd":
         succeed(run, label)
-    due = run.execution.next_timer()
+    due = run.execution.timers.first()
     fork = run.fork(created(run, "d").correlation_id)
     # c had its result when d was called; b's was what made the code call d.
     assert [args_of(call) for call in fork.steps] == ["d"]
-    timer = fork.execution.next_timer()
+    timer = fork.execution.timers.first()
     assert due is not None
     assert timer is not None
     assert (timer.due_us, timer.kind) == (due.due_us, "sleep")

@@ -51,8 +51,8 @@ def test_any_prefix_of_a_log_with_epochs_replays_as_recorded(
 
         def same_state(execution: Execution) -> None:
             assert sorted(execution.steps) == waiting
-            assert {t.id: t.due_us for t in execution.timers.values()} == {
-                t.id: t.due_us for t in run.execution.timers.values()
+            assert {t.id: t.due_us for t in execution.timers.open.values()} == {
+                t.id: t.due_us for t in run.execution.timers.open.values()
             }
             assert {i: h.unread for i, h in execution.hooks.items()} == {
                 i: h.unread for i, h in run.execution.hooks.items()
@@ -102,7 +102,7 @@ def answer(run: Driver, chance: random.Random, failing: float) -> bool:
     """Let one open step, or a timer, have its end. Every step's answer is its label."""
     if run.ended:
         return False
-    timer = run.execution.next_timer()
+    timer = run.execution.timers.first()
     short = timer is not None and timer.due_us < run.now_us + 50_000 * driver.SECOND
     if run.steps and (not short or chance.random() < 0.7):
         call = chance.choice(run.steps)
