@@ -282,6 +282,16 @@ class OwnedRun:
             self.write = RunWrite(self.id, self.fence, self.status, self.last_seq)
         return self.write
 
+    def stored(self, write: RunWrite) -> None:
+        """The round that has written this is stored."""
+        self.is_frozen = self.is_marked = False
+        self.is_suspect = self.is_suspect and not write.trusted
+        self.last_seq = self.stored_seq = write.last_seq
+        numbered = {event.row_id for event in write.events if event.row_id is not None}
+        if self.pending and numbered:
+            # A payload that came too late for its hook is in the log by now.
+            self.pending = deque(e for e in self.pending if e.row_id not in numbered)
+
     # -- giving up --------------------------------------------------------------------
 
     def release_at(self, due_us: int | None) -> None:

@@ -21,20 +21,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.conf import conf
 from django_workflows.replay.execution import BurstTimeout, RunBlocked
 from django_workflows.replay.guard import watching
-from django_workflows.replay.operations import StepCall
-from django_workflows.signals import run_blocked
-from django_workflows.store import announcements, blocking, history
+from django_workflows.store import announcements, history
 from django_workflows.store.announcements import News
 from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.control.expiring import end_expired
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
 from django_workflows.worker import pausing, steps
 from django_workflows.worker.attempt import (
-    KINDS,
     Attempt,
     Ended,
     judge,
-    kind_of,
     report_end,
 )
 from django_workflows.worker.bounds import time_out_calls
@@ -43,6 +39,8 @@ from django_workflows.worker.commits import Committer
 from django_workflows.worker.growth import warn_of_growth
 from django_workflows.worker.loading import CLAIM_BATCH, Blocked, Loader
 from django_workflows.worker.owned import OwnedRun
+from django_workflows.worker.parking import park
+from django_workflows.worker.waiting import OFFER_US, WaitingCalls
 
 logger = logging.getLogger("django_workflows.worker")
 
@@ -58,8 +56,6 @@ LOOK_US = 250_000
 SOON_US = 10_000_000
 #: Microseconds for which a run that is due again is kept rather than given up.
 KEEP_US = 100_000
-#: Microseconds after which a step waiting for a free slot is offered to all workers.
-OFFER_US = 200_000
 #: Microseconds until a run whose row somebody has locked is offered again.
 BUSY_US = 20_000
 #: Microseconds after which a running step gets its row, for people to see.
@@ -73,13 +69,6 @@ class Executor(Protocol):
     def submit(self, attempts: Sequence[Attempt]) -> None: ...
     def cancel(self, step_id: str) -> None: ...
     def running(self, step_id: str, number: int) -> Attempt | None: ...
-
-
-def _place_in_line(waiting: tuple[int, OwnedRun, StepCall]) -> int:
-    """What waiting calls are sorted by: those of larger priority come first."""
-    _, run, call = waiting
-    priority = call.step.settings.priority
-    return -(run.priority if priority is None else priority)
 
 
 class Reactor:
@@ -116,10 +105,7 @@ class Reactor:
         self._timers: list[tuple[int, str]] = []
         #: When something that was given up is due again, for whoever claims it.
         self._looks: list[int] = []
-        #: Calls that wait for a free slot, since when, oldest first.
-        self._waiting: deque[tuple[int, OwnedRun, StepCall]] = deque()
-        #: Some of them may have another priority than others.
-        self._waiting_by_priority = False
+        self._waiting = WaitingCalls()
         self._random = random.Random()
         self._next_look_us = 0
         self._next_steps_us = 0
@@ -285,14 +271,13 @@ class Reactor:
                 return self._met_suspects
             self._met_suspects = self.looks_due = True
             others, self._changed = self._changed, {}
-            waiting, self._waiting = self._waiting, deque()
             try:
-                runs, blocked = self.loader.load(claimed)
-                self._own(runs, blocked)
-                self._advance(self.clock.now_us())
+                with self._waiting.apart():
+                    runs, blocked = self.loader.load(claimed)
+                    self._own(runs, blocked)
+                    self._advance(self.clock.now_us())
             finally:
                 self._changed = others | self._changed
-                self._waiting = waiting + self._waiting
         return True
 
     def _own(self, runs: Sequence[OwnedRun], blocked: Sequence[Blocked]) -> None:
@@ -415,8 +400,8 @@ class Reactor:
         with watching:
             for run in runs:
                 if not run.is_frozen and self._advance_one(run, now_us):
-                    self._plan_steps(run, now_us)
-        runs += self._start_steps(now_us)
+                    self._waiting.plan(run, now_us, self.queues)
+        runs += self._waiting.begin(now_us, self.owned, self.executor.room)
         for run in runs:
             if not run.is_frozen:
                 self._plan_release(run, now_us)
@@ -451,7 +436,7 @@ class Reactor:
         with watching:
             if not self._advance_one(run, now_us):
                 return
-        self._plan_steps(run, now_us)
+        self._waiting.plan(run, now_us, self.queues)
         self._plan_release(run, now_us)
         run.to_write()
         self._commit([run])
@@ -473,62 +458,6 @@ class Reactor:
             error = run.execution.blocked or timeout
         self._block(run, error)
         return False
-
-    def _plan_steps(self, run: OwnedRun, now_us: int) -> None:
-        """Queue what is to be started here; offer the rest to whoever can take it."""
-        if run.is_paused or run.is_over(now_us):
-            return
-        for call in run.retrying():
-            if call.retry_us <= now_us and call not in run.ready:
-                run.ready.append(call)
-        ready, run.ready = run.ready, []
-        for call in ready:
-            if call.id not in run.execution.steps:
-                continue  # cancelled in the burst that called it
-            settings = call.step.settings
-            if (settings.queue or run.queue) not in self.queues or settings.is_limited:
-                steps.offer(run, call, now_us)
-                continue
-            run.ready.append(call)
-            if call.id not in run.queued:
-                run.queued.add(call.id)
-                self._waiting.append((now_us, run, call))
-                if run.priority or settings.priority:
-                    self._waiting_by_priority = True
-
-    def _start_steps(self, now_us: int) -> list[OwnedRun]:
-        """Begin attempts while there is room; what waits for long is offered to all.
-
-        Returns the runs that have something to store because of it.
-        """
-        touched: list[OwnedRun] = []
-        if self._waiting_by_priority:
-            self._waiting = deque(sorted(self._waiting, key=_place_in_line))
-            self._waiting_by_priority = bool(self._waiting)
-        room = {kind: self.executor.room(kind) for kind in KINDS}
-        for _ in range(len(self._waiting)):
-            since_us, run, call = self._waiting.popleft()
-            if (
-                self.owned.get(run.id) is not run
-                or call not in run.ready
-                or run.is_paused
-            ):
-                run.queued.discard(call.id)
-                continue
-            kind = kind_of(call.step, call.step.settings, call.suspect)
-            patient = now_us - since_us <= OFFER_US or call.suspect
-            if run.is_frozen or (room[kind] <= 0 and patient):
-                self._waiting.append((since_us, run, call))
-                continue
-            run.ready.remove(call)
-            run.queued.discard(call.id)
-            touched.append(run)
-            if room[kind] > 0:
-                room[kind] -= 1
-                steps.begin_attempt(run, call, now_us)
-            else:
-                steps.offer(run, call, now_us)
-        return touched
 
     def _plan_release(self, run: OwnedRun, now_us: int) -> None:
         """Give a run up with the commit that leaves it waiting."""
@@ -573,15 +502,9 @@ class Reactor:
         """The round is stored for this run. Returns the attempts that may run now."""
         write, run.write = run.write, None
         assert write is not None, "only runs with something to store are stored"
-        run.is_frozen = run.is_marked = False
-        run.is_suspect = run.is_suspect and not write.trusted
         if run.stored_seq < conf.HISTORY_WARNING <= write.last_seq:
             warn_of_growth(run.id, run.workflow.name, write.last_seq)
-        run.last_seq = run.stored_seq = write.last_seq
-        numbered = {event.row_id for event in write.events if event.row_id is not None}
-        if run.pending and numbered:
-            # A payload that came too late for its hook is in the log by now.
-            run.pending = deque(e for e in run.pending if e.row_id not in numbered)
+        run.stored(write)
         if run.held:
             self._ends.extend(run.held)
             run.held.clear()
@@ -741,38 +664,7 @@ class Reactor:
         )
 
     def _block(self, run: OwnedRun, error: BaseException) -> None:
-        """Park a run that cannot go on with today's code; its log stays as it was.
-
-        How its steps have ended is kept for when it can.
-        """
+        """Park a run that cannot go on with today's code."""
         self.owned.pop(run.id, None)
         self._changed.pop(run.id, None)
-        run.close()
-        rows, inbox = steps.unstored_steps(run)
-        delay = blocking.retry_delay(run.blocked_times)
-        reason = f"{type(error).__name__}: {error}"
-        is_blocked = blocking.block_run(
-            self.database,
-            self.worker_id,
-            run.id,
-            run.fence,
-            reason=reason,
-            code=self.code,
-            retry_us=self.clock.now_us() + round(delay * 1_000_000),
-            rows=rows,
-            inbox=inbox,
-        )
-        for row in rows:
-            if row.status == "running":
-                run.running[row.id].has_row = True
-        if is_blocked and run_blocked.receivers:
-            more = {"reason": reason, "times": run.blocked_times + 1}
-            news = News(run_blocked, run.id, run.workflow.name, "running", more)
-            announcements.send([news])
-        logger.error(
-            "run %s of %s is blocked: %s",
-            run.id,
-            run.workflow.name,
-            error,
-            extra={"action": "run_blocked", "run_id": run.id},
-        )
+        park(self.database, run, error, self.code, self.clock.now_us())
