@@ -1,12 +1,13 @@
 """The log with which a fork of a run begins: pure functions on lists.
 
 It is the original's effective history up to the edge of a burst. What has no outcome
-there gets an id of its own and is issued anew.
+there gets an id of its own and is issued anew. Steps that have failed, or were
+cancelled, get one too: a retry of the fork may run them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +132,12 @@ def fork_log(
     last = prefix[-1].seq or 0
     edges = [edge for edge in edges_of(prefix[0]) if edge.until < last]
     seeds = seed[: SEED_BYTES * (len(edges) + 1)] + fork_seed
-    rewrite = _Rewriting(run_id, fork_id, fork_seed, opened, now_us)
+    without_result = {
+        event.correlation_id
+        for event in effective[: cut + 1]
+        if event.type in (log.STEP_FAILED, log.STEP_CANCELLED)
+    }
+    rewrite = _Rewriting(run_id, fork_id, fork_seed, opened, without_result, now_us)
     fork = Fork([], None, rewrite.opened, seeds, [], set())
     numbers: dict[int, int] = {}
     for event in prefix:
@@ -177,6 +183,7 @@ class _Rewriting:
         fork_id: str,
         fork_seed: bytes,
         opened: Open,
+        without_result: Iterable[str],
         now_us: int,
     ) -> None:
         self.now_us = now_us
@@ -185,7 +192,10 @@ class _Rewriting:
         self.fork_id = fork_id
         self.fork_seed = fork_seed
         self.opened = Open()
-        self.ids: dict[str, str] = {}
+        self.ids: dict[str, str] = {
+            key: derive_id("step", fork_id, "fork", key) for key in without_result
+        }
+        self.issued_anew: set[str] = set()
         for kind, calls in (
             ("step", opened.steps),
             ("wait", opened.waits),
@@ -194,13 +204,14 @@ class _Rewriting:
         ):
             for key in calls:
                 self.ids[key] = derive_id(kind, fork_id, "fork", key)
+                self.issued_anew.add(key)
 
     def copy(self, event: LogEvent) -> LogEvent | None:
         """The entry as it is in the fork; None if it has no place there."""
         key = event.correlation_id
         if event.type in _LEFT_OUT or event.detail.get("late"):
             return None
-        if event.type in _ATTEMPTS and key in self.ids:
+        if event.type in _ATTEMPTS and key in self.issued_anew:
             return None
         copy = LogEvent(
             event.type,
@@ -210,13 +221,25 @@ class _Rewriting:
             payload=event.payload,
             row_id=event.row_id,
         )
-        if event.type in (log.HOOK_CREATED, log.HOOK_CONFLICT, log.HOOK_CARRIED):
+        if event.type == log.RUN_RETRIED:
+            self._rename_attempts(copy)
+        elif event.type in (log.HOOK_CREATED, log.HOOK_CONFLICT, log.HOOK_CARRIED):
             self._rename_token(event, copy)
         elif event.type in (log.CHILD_CREATED, log.CHILD_CANCEL_REQUESTED):
             self._rename_child(event, copy)
         if key in self.ids:
             self.opened.take(copy)
         return copy
+
+    def _rename_attempts(self, copy: LogEvent) -> None:
+        """Attempts go on to be counted, but for those of what is issued anew."""
+        attempts = copy.detail.get("attempts", {})
+        kept = {
+            self.ids.get(key, key): number
+            for key, number in attempts.items()
+            if key not in self.issued_anew
+        }
+        copy.detail = {**copy.detail, "attempts": kept}
 
     def _rename_child(self, event: LogEvent, copy: LogEvent) -> None:
         """A child without an outcome is started anew, as another run."""

@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from django_workflows import (
+    ChildWorkflowError,
     DuplicateRunError,
     HookConflictError,
     WorkflowRunNotFoundError,
@@ -530,3 +531,80 @@ def test_a_fork_made_between_two_attempts_begins_its_step_anew(
     assert len(ids) == 2
     attempts = [each.steps.get(id=step_ids(each)[1]).attempt for each in (run, fork)]
     assert sum(attempts) == ran.count("try") == 6
+
+
+@workflow
+async def undoing() -> str:
+    """Fails by what its fork may have copied: the error is that of the first step."""
+    try:
+        return await do("b")
+    except ValueError:
+        await do("undo")
+        raise
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_retry_of_a_fork_runs_the_failed_step_that_it_has_copied(
+    workflows: WorkflowTester, crash: bool
+) -> None:
+    broken.add("b")
+    run = start(undoing)
+    workflows.run_until_idle()
+    early = run.fork(step_ids(run)[1])
+    late = run.fork(Run.objects.get(pk=run.pk).last_seq)
+    workflows.run_until_idle()
+    forks = [early, late, early.fork(step_ids(early)[1])]
+    workflows.run_until_idle()
+    broken.clear()
+    before = snapshot(run)
+    assert len({step_ids(each)[0] for each in (run, *forks)}) == 4
+    for each in forks:
+        ran.clear()
+        each.refresh_from_db()
+        assert each.status == "failed"
+        each.retry()
+        if crash:
+            workflows.crash()
+        workflows.run_until_idle()
+        assert ran == ["b"]
+        assert finish(workflows, each) == "B"
+    assert snapshot(run) == before
+    run.retry()
+    assert finish(workflows, run) == "B"
+
+
+@workflow
+async def mourning() -> Any:
+    try:
+        return await start_child(in_sequence.options(delay="1m"), "b")
+    except ChildWorkflowError:
+        await do("undo")
+        raise
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+def test_retry_of_a_fork_is_told_again_of_a_child_of_the_original(
+    workflows: WorkflowTester, how: str
+) -> None:
+    broken.add("b")
+    run = start(mourning)
+    workflows.run_until_idle()
+    if how == "cancelled":
+        run.children.get().cancel()
+    workflows.advance("1m")
+    fork = run.fork(Run.objects.get(pk=run.pk).last_seq)
+    broken.clear()
+    for attempt in (1, 2):
+        workflows.advance("1m")
+        fork.refresh_from_db()
+        assert (fork.status, fork.attempt) == ("failed", attempt)
+        assert isinstance(fork.error, ChildWorkflowError)
+        workflows.assert_replays(fork)
+        if attempt == 1:
+            fork.retry()
+    assert run.children.get().status == how
+    assert not fork.children.exists()
+    run.retry()
+    workflows.advance("1m")
+    run.refresh_from_db()
+    assert run.result() == ["B"]

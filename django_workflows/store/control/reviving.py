@@ -14,6 +14,7 @@ from django_workflows.store.closing import tell_of_child
 from django_workflows.store.control.rows import LOCK
 from django_workflows.store.database import now_sql
 
+_CHILD_ENDS = (log.CHILD_FAILED, log.CHILD_CANCELLED)
 _FAILED = (Run.Status.FAILED, Run.Status.TIMED_OUT, Run.Status.CANCELLED)
 
 
@@ -105,9 +106,10 @@ def _give_up_void_keys(
 def _tell_again(
     database: BaseDatabaseWrapper, numbered: Sequence[LogEvent], call: str
 ) -> None:
-    """No child answers the call, as its key was held: it fails again as it did."""
+    """No child of this run answers the call, as its key was held, or it was that of the
+    run of which this is a fork: it ends again as it did."""
     for event in reversed(numbered):
-        if event.type == log.CHILD_FAILED and event.correlation_id == call:
+        if event.type in _CHILD_ENDS and event.correlation_id == call:
             with database.cursor() as cursor:
                 cursor.execute(
                     "INSERT INTO django_workflows_event "
