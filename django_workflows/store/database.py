@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
-from django.db.utils import OperationalError
+from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from django_workflows.conf import conf
 
@@ -20,6 +20,17 @@ T = TypeVar("T")
 
 _DEADLOCK_RETRIES = 10
 _MYSQL_DEADLOCK = 1213
+_MYSQL_LOCK_TIMEOUT = 1205
+_LOCK_NOT_AVAILABLE = "55P03"
+#: On PostgreSQL for the rest of the transaction. Other workers commit in this time.
+NO_WAITING = "SET LOCAL lock_timeout = '10ms'"
+_NO_WAITING = {
+    "postgresql": (NO_WAITING, ""),
+    "mysql": (
+        "SET SESSION innodb_lock_wait_timeout = 0",
+        "SET SESSION innodb_lock_wait_timeout = DEFAULT",
+    ),
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -98,6 +109,34 @@ def transaction(database: BaseDatabaseWrapper) -> Iterator[None]:
     finally:
         if database.connection is not None:
             database.set_autocommit(True)
+
+
+@contextmanager
+def waiting_for_nobody(database: BaseDatabaseWrapper) -> Iterator[None]:
+    """In a transaction of ours: whoever holds what is written here is not waited for.
+
+    What somebody else has inserted, and not yet committed, has no row that could be
+    skipped. The error that it makes is one of which `is_held_up` is true.
+    """
+    if database.in_atomic_block or database.vendor not in _NO_WAITING:
+        yield
+        return
+    begin, end = _NO_WAITING[database.vendor]
+    with database.cursor() as cursor:
+        cursor.execute(begin)
+    try:
+        yield
+    finally:
+        # A connection that is lost takes its settings with it.
+        if end and database.connection is not None:
+            with suppress(DatabaseError, InterfaceError), database.cursor() as cursor:
+                cursor.execute(end)
+
+
+def is_held_up(error: Exception) -> bool:
+    """Whether a statement was given up because somebody holds what it wants."""
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    return sqlstate == _LOCK_NOT_AVAILABLE or error.args[:1] == (_MYSQL_LOCK_TIMEOUT,)
 
 
 def despite_deadlocks(database: BaseDatabaseWrapper, action: Callable[[], T]) -> T:

@@ -13,7 +13,7 @@ from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.closing import telling
-from django_workflows.store.database import to_datetime
+from django_workflows.store.database import NO_WAITING, to_datetime
 from django_workflows.store.hooks import token_hash
 from django_workflows.store.notify import DONE, DUE, publish
 from django_workflows.store.round_children import (
@@ -174,6 +174,8 @@ def commit_in_two_trips(
         try:
             with connection.pipeline():
                 connection.execute("BEGIN")
+                if any(run.claims_names for run in runs):
+                    connection.execute(NO_WAITING)
                 locked = connection.execute(
                     _LOCK, (json.dumps(locks), [run.run_id for run in runs], worker_id)
                 )

@@ -102,6 +102,16 @@ class RunWrite:
     attributes: dict[str, Any] | None = None
     #: The run ends by continuing as new.
     successor: Successor | None = None
+    #: It has been held up by what it claims: nobody else has to wait with it.
+    is_held_up: bool = False
+
+    @property
+    def claims_names(self) -> bool:
+        """Whether it claims tokens or keys, which others may be about to claim."""
+        children = self.family.started if self.family else ()
+        return bool(self.claims) or any(
+            child.start.options.key is not None for child in children
+        )
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ somebody else has locked. Nothing is written for any other run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,6 +21,7 @@ from django_workflows.store.database import (
     moment,
     now_sql,
     transaction,
+    waiting_for_nobody,
 )
 from django_workflows.store.inbox import OWNED, unless_paused
 from django_workflows.store.limits import tell_waiting
@@ -142,7 +144,9 @@ def _lost(
 def _commit(
     database: BaseDatabaseWrapper, worker_id: str, runs: Sequence[RunWrite]
 ) -> set[str]:
-    with transaction(database):
+    with transaction(database), ExitStack() as stack:
+        if any(run.claims_names for run in runs):
+            stack.enter_context(waiting_for_nobody(database))
         ours = lock_runs(database, worker_id, runs)
         kept = [run for run in runs if run.run_id in ours]
         kept = free_keys(database, kept)

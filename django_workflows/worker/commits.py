@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from django_workflows.store.attempts import rows_of
+from django_workflows.store.database import is_held_up
 from django_workflows.store.rounds import RunWrite, commit_round, stored_fences
 
 logger = logging.getLogger("django_workflows.worker")
@@ -45,6 +46,9 @@ class Committer:
         slow: list[RunWrite] = []
         events = 0
         for write in writes:
+            if write.is_held_up:
+                self._commit([write], outcome)
+                continue
             if write.successor is not None:
                 slow.append(write)
                 continue
@@ -75,6 +79,9 @@ class Committer:
                     self._single_out(writes, outcome, None)
                 return
             except (DatabaseError, InterfaceError) as error:
+                if is_held_up(error):
+                    self._hold_up(writes, outcome)
+                    return
                 logger.warning(
                     "the round could not be stored, trying again: %s",
                     error,
@@ -90,6 +97,19 @@ class Committer:
             outcome.stored |= done.stored
             outcome.busy |= done.busy
             return
+
+    def _hold_up(self, writes: list[RunWrite], outcome: CommitOutcome) -> None:
+        """Somebody holds what a round wants, in a transaction that is still open: as a
+        rule a token or key that one of its runs claims. The others do not wait."""
+        claiming = [write for write in writes if write.claims_names]
+        if len(writes) == 1 or not claiming:
+            for write in writes:
+                write.is_held_up = True
+                outcome.busy.add(write.run_id)
+            return
+        self._commit([write for write in writes if not write.claims_names], outcome)
+        for write in claiming:
+            self._commit([write], outcome)
 
     def _single_out(
         self, writes: list[RunWrite], outcome: CommitOutcome, error: Exception | None

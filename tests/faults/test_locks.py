@@ -6,11 +6,18 @@ A round waits for none of them, and what it could not store is not lost.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from django_workflows import resume_hook, start
+from django_workflows import (
+    WorkflowRunFailedError,
+    resume_hook,
+    start,
+    start_child,
+    workflow,
+)
 from django_workflows.models import Run
 from tests.faults import checks, workflows
 from tests.faults.driver import World
@@ -127,6 +134,66 @@ def test_open_resume_rolled_back_leaves_nothing() -> None:
         world.run(run)
     assert run.result() == ["first"]
     assert len([e for e in run.history() if e.type == "hook_received"]) == 1
+
+
+@workflow(name="locks.parent")
+async def parent(key: str) -> Any:
+    return await start_child(workflows.short.options(key=key), "kid")
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_key_taken_in_an_open_transaction_is_waited_for_by_its_child_only(
+    end: str,
+) -> None:
+    with World() as world, User() as user:
+        user.do(lambda: start(workflows.short.options(key=end), "user"))
+        run = start(parent, end)
+        other = start(workflows.short, "b")
+        began = time.monotonic()
+        for _ in range(10):
+            world.turn(world.nodes[0])
+            world.pass_time(0.05)
+        assert time.monotonic() - began < 2
+        assert world.ended([other])
+        assert not Run.objects.filter(parent=run).exists()
+        getattr(user, end)()
+        world.run(run)
+        assert world.deaths == 0
+    if end == "rollback":
+        assert run.result() == [1, 5, 2]
+    else:
+        with pytest.raises(WorkflowRunFailedError, match="the key 'commit'"):
+            run.result()
+    checks.check_log(run)
+    checks.check_replays(run)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_token_freed_in_an_open_transaction_is_waited_for_by_its_claim_only(
+    end: str,
+) -> None:
+    with World() as world, User() as user:
+        holder = start(workflows.listener, "a", 1)
+        world.idle()
+        user.do(lambda: Run.objects.get(pk=holder.pk).terminate())
+        run = start(workflows.listener, "a", 1)
+        other = start(workflows.short, "b")
+        began = time.monotonic()
+        for _ in range(10):
+            world.turn(world.nodes[0])
+            world.pass_time(0.05)
+        assert time.monotonic() - began < 2
+        assert world.ended([other])
+        getattr(user, end)()
+        world.idle()
+        if end == "commit":
+            resume_hook("a/inbox", "on")
+        world.run(run)
+        assert world.deaths == 0
+        kinds = [event.type for event in run.history()]
+        assert ("hook_created" in kinds) == (end == "commit")
+        assert ("hook_conflict" in kinds) == (end == "rollback")
+    checks.check_log(run)
 
 
 def test_open_transactions_of_users_block_no_round() -> None:
