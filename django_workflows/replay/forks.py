@@ -126,6 +126,8 @@ def fork_log(
     """The first `cut` entries of a run's effective history, made a fork's log."""
     prefix = list(effective[:cut])
     following = effective[cut] if cut < len(effective) else None
+    if following is not None and not is_delivered(following):
+        following = None  # the run was ended before it began
     opened = open_after(prefix)
     if following is not None and following.type != log.HOOK_RECEIVED:
         opened.take(following)  # its outcome is what the fork is given first

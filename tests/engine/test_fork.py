@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -608,3 +609,23 @@ def test_retry_of_a_fork_is_told_again_of_a_child_of_the_original(
     workflows.advance("1m")
     run.refresh_from_db()
     assert run.result() == ["B"]
+
+
+@pytest.mark.parametrize("end", ["cancel", "terminate", "time out"])
+@pytest.mark.parametrize("from_step", [1, 2])
+def test_a_fork_of_a_run_that_ended_before_it_began(
+    workflows: WorkflowTester, end: str, from_step: int
+) -> None:
+    run = in_sequence.options(queue="nobody serves this", timeout="1h").start("a")
+    if end == "time out":
+        with patch.object(workflows, "_queues", lambda: ("default",)):
+            workflows.advance("1h")
+    else:
+        getattr(run, end)()
+    types = [event.type for event in run.history()]
+    assert types[0] == "run_created"
+    assert len(types) == 2
+    fork = run.fork(from_step)
+    assert finish(workflows, fork) == ["A"]
+    assert fork.history()[-1].type == "run_completed"
+    assert [event.type for event in run.history()] == types
