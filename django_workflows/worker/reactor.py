@@ -7,7 +7,6 @@ Nobody waits for a round to fill: it takes what arrived during the last commit.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import random
 from collections import deque
@@ -27,6 +26,7 @@ from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.control.expiring import end_expired
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
 from django_workflows.worker import pausing, steps
+from django_workflows.worker.agenda import LOOK_US, Agenda
 from django_workflows.worker.attempt import (
     Attempt,
     Ended,
@@ -38,6 +38,7 @@ from django_workflows.worker.clock import Clock
 from django_workflows.worker.commits import Committer
 from django_workflows.worker.growth import warn_of_growth
 from django_workflows.worker.loading import CLAIM_BATCH, Blocked, Loader
+from django_workflows.worker.offers import Offers, Slots
 from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.parking import park
 from django_workflows.worker.waiting import OFFER_US, WaitingCalls
@@ -46,14 +47,8 @@ logger = logging.getLogger("django_workflows.worker")
 
 #: Runs owned at most.
 CAPACITY = 2000
-#: Steps on offer taken at a time while own ones wait for a free slot.
-STRANGERS = 2
 #: Suspects advanced in one look, each in a round of its own.
 SUSPECTS = 10
-#: Microseconds between looks into the database when nothing calls for one.
-LOOK_US = 250_000
-#: Microseconds for which this process surely goes on looking by itself.
-SOON_US = 10_000_000
 #: Microseconds for which a run that is due again is kept rather than given up.
 KEEP_US = 100_000
 #: Microseconds until a run whose row somebody has locked is offered again.
@@ -62,11 +57,9 @@ BUSY_US = 20_000
 SHOW_US = 1_000_000
 
 
-class Executor(Protocol):
+class Executor(Slots, Protocol):
     """What the reactor needs of an executor."""
 
-    def room(self, kind: str) -> int: ...
-    def submit(self, attempts: Sequence[Attempt]) -> None: ...
     def cancel(self, step_id: str) -> None: ...
     def running(self, step_id: str, number: int) -> Attempt | None: ...
 
@@ -93,34 +86,28 @@ class Reactor:
         #: Other threads put ends of attempts here, or None to wake the reactor.
         self.arrivals: SimpleQueue[Ended | None] = SimpleQueue()
         self._to_show: SimpleQueue[Attempt] = SimpleQueue()
-        self.looks_due = True
+        self.agenda = Agenda(clock)
         self.committer = Committer(database, worker_id)
         self.loader = Loader(database, worker_id, clock, executor.running)
+        self._offers = Offers(self.loader, executor, self.agenda)
         #: Begun or ended bursts, for whoever watches that they come to an end.
         self.on_burst: Callable[[OwnedRun | None], None] = lambda run: None
         #: Held by others while an end is on its way from the executor to `arrivals`.
         self.handover: AbstractContextManager[Any] = nullcontext()
         self._ends: deque[Ended] = deque()
         self._changed: dict[str, OwnedRun] = {}
-        self._timers: list[tuple[int, str]] = []
-        #: When something that was given up is due again, for whoever claims it.
-        self._looks: list[int] = []
         self._waiting = WaitingCalls()
         self._random = random.Random()
-        self._next_look_us = 0
-        self._next_steps_us = 0
         self._next_show_us = 0
         self._next_ending_us = 0
         self._next_check_us = 0
         self._met_suspects = False
-        #: Runs waited for their limits, when last looked.
-        self._has_queued_runs = False
 
     # -- from other threads -----------------------------------------------------------
 
     def wake(self) -> None:
         """Say that there may be something new in the database."""
-        self.looks_due = True
+        self.agenda.looks_due = True
         self.arrivals.put(None)
 
     def look_at_all(self) -> None:
@@ -128,8 +115,8 @@ class Reactor:
 
         For time that stands still. Real time lets a look rest upon the last one.
         """
-        self.looks_due = True
-        self._next_steps_us = self._next_ending_us = 0
+        self.agenda.looks_due = True
+        self.agenda.next_steps_us = self._next_ending_us = 0
 
     def report(self, ended: Ended) -> None:
         """Hand in the end of an attempt."""
@@ -167,12 +154,7 @@ class Reactor:
         self._ends.extend(ended)
         busy = bool(self._ends)
         self._collect_ends(now_us)
-        while self._looks and self._looks[0] <= now_us:
-            heapq.heappop(self._looks)
-            self.looks_due = True
-        if self.looks_due or now_us >= self._next_look_us:
-            self.looks_due = False
-            self._next_look_us = now_us + LOOK_US
+        if self.agenda.take_look(now_us):
             busy |= self._look(now_us, claim)
         self._collect_timers(now_us)
         self._show_long_steps(now_us)
@@ -183,17 +165,14 @@ class Reactor:
 
     def seconds_to_next(self, longest: float) -> float:
         """How long nothing will be due by itself, at most `longest` seconds."""
-        if self._changed or self.looks_due:
+        if self._changed or self.agenda.looks_due:
             return 0.0
         if self._waiting:
             longest = min(longest, OFFER_US / 1_000_000)
-        while self._timers and self._timers[0][1] not in self.owned:
-            heapq.heappop(self._timers)
-        dues = [self._timers[0][0]] if self._timers else []
-        dues += self._looks[:1]
-        if not dues:
+        due_us = self.agenda.next_us(self.owned)
+        if due_us is None:
             return longest
-        left = (min(dues) - self.clock.now_us()) / 1_000_000
+        left = (due_us - self.clock.now_us()) / 1_000_000
         return max(0.0, min(longest, left))
 
     @property
@@ -220,10 +199,11 @@ class Reactor:
         if not claim:
             return found
         claimed = self._claim_runs()
-        if not claimed or self._met_suspects or now_us >= self._next_steps_us:
-            self._next_steps_us = now_us + LOOK_US
+        if not claimed or self._met_suspects or now_us >= self.agenda.next_steps_us:
+            self.agenda.next_steps_us = now_us + LOOK_US
             claimed |= self._claim_suspects()
-            claimed |= self._claim_steps()
+            is_full = bool(self._waiting)
+            claimed |= self._offers.take(self.queues, is_full=is_full)
         return found or claimed
 
     def _end_expired(self, now_us: int) -> bool:
@@ -236,7 +216,7 @@ class Reactor:
         expired = end_expired(self.database)
         if expired.next_us is not None and expired.next_us < now_us + LOOK_US:
             self._next_ending_us = expired.next_us
-            heapq.heappush(self._looks, expired.next_us)
+            self.agenda.look_at(expired.next_us)
         lost = {run_id for run_id in expired.ids if run_id in self.owned}
         if self.owned and now_us >= self._next_check_us:
             self._next_check_us = now_us + SHOW_US
@@ -259,7 +239,7 @@ class Reactor:
             runs, blocked = self.loader.load(claimed)
             self._own(runs, blocked)
             if len(claimed) == limit:
-                self.looks_due = True
+                self.agenda.looks_due = True
         return bool(claimed)
 
     def _claim_suspects(self) -> bool:
@@ -269,7 +249,7 @@ class Reactor:
             claimed = self.loader.claim_runs(self.queues, 1, suspects=True)
             if not claimed:
                 return self._met_suspects
-            self._met_suspects = self.looks_due = True
+            self._met_suspects = self.agenda.looks_due = True
             others, self._changed = self._changed, {}
             try:
                 with self._waiting.apart():
@@ -285,36 +265,6 @@ class Reactor:
             self._block(run, error)
         for run in runs:
             self.owned[run.id] = self._changed[run.id] = run
-
-    def _claim_steps(self) -> bool:
-        """Take attempts that are on offer, as many as there is room for."""
-        room = min(self.executor.room("thread"), self.executor.room("async"))
-        if self._waiting:
-            # This worker's own steps take every slot that gets free; those on offer
-            # have waited longer.
-            room = max(room, STRANGERS)
-        claimed, claim = self.loader.claim_steps(self.queues, room)
-        if room > 0 and len(claimed) == room:
-            self.looks_due = True
-        self._look_at(claim.next_us)
-        self._has_queued_runs = claim.has_queued_runs
-        admitted = self._admit_runs() if claim.has_queued_runs else False
-        if claim.has_suspects:
-            suspects, claim = self.loader.claim_steps(
-                self.queues, self.executor.room("process"), suspects=True
-            )
-            self._look_at(claim.next_us)
-            claimed += suspects
-        if claimed:
-            self.executor.submit(claimed)
-        return bool(claimed) or admitted
-
-    def _admit_runs(self) -> bool:
-        """Let queued runs begin as far as their limits allow, to be claimed next."""
-        admitted, next_us = self.loader.admit_runs(self.queues)
-        self._look_at(next_us)
-        self.looks_due |= admitted > 0
-        return admitted > 0
 
     # -- collect ----------------------------------------------------------------------
 
@@ -340,7 +290,7 @@ class Reactor:
                     steps.end_attempt(run, attempt, verdict, now_us)
             if attempt.settings.is_limited:
                 # Somebody may be waiting for it to end.
-                self.looks_due, self._next_steps_us = True, 0
+                self.agenda.look_for_steps()
             if run is not None:
                 if run.running.get(attempt.step_id) is attempt:
                     del run.running[attempt.step_id]
@@ -362,26 +312,11 @@ class Reactor:
         return True
 
     def _collect_timers(self, now_us: int) -> None:
-        while self._timers and self._timers[0][0] <= now_us:
-            _, run_id = heapq.heappop(self._timers)
+        for run_id in self.agenda.due_runs(now_us):
             run = self.owned.get(run_id)
             if run is not None:
                 run.timer_us = 0
                 self._changed[run_id] = run
-
-    def _set_timer(self, run: OwnedRun) -> None:
-        due_us = run.next_due_us()
-        if due_us is not None and due_us != run.timer_us:
-            run.timer_us = due_us
-            heapq.heappush(self._timers, (due_us, run.id))
-
-    def _look_at(self, due_us: int | None) -> None:
-        """Look when something is due that was given up, if that is soon; what is due
-        later is the broker's to notice."""
-        if due_us is None or self._looks[:1] == [due_us]:
-            return
-        if due_us < self.clock.now_us() + SOON_US:
-            heapq.heappush(self._looks, due_us)
 
     # -- advance and commit -----------------------------------------------------------
 
@@ -468,7 +403,7 @@ class Reactor:
             return
         due_us = run.next_due_us()
         if due_us is not None and due_us - now_us < KEEP_US:
-            self._set_timer(run)
+            self.agenda.set_timer(run)
             return
         run.release_at(due_us)
 
@@ -490,7 +425,7 @@ class Reactor:
                 # Nothing more happens to it until this much of it is stored.
                 run.is_frozen = True
                 again_us = self.clock.now_us() + BUSY_US
-                heapq.heappush(self._timers, (again_us, run.id))
+                self.agenda.come_back(run, again_us)
             else:
                 self._forget(run)
         if started:
@@ -514,30 +449,30 @@ class Reactor:
             if step_id not in run.left_running:
                 self.executor.cancel(step_id)
         for row in write.steps:
-            self._look_at(row.due_us)
+            self.agenda.look_at(row.due_us)
             if row.status == "running" and row.id in run.running:
                 run.running[row.id].has_row = True
         if write.family is not None:
-            self.looks_due = True
+            self.agenda.looks_due = True
         started, run.starting = run.starting, []
         if run.ended:
-            if self._has_queued_runs:
+            if self._offers.has_queued_runs:
                 # Perhaps for this one to end.
-                self.looks_due, self._next_steps_us = True, 0
+                self.agenda.look_for_steps()
             del self.owned[run.id]
             if run.status == "cancelled":
                 for step_id in run.running:
                     self.executor.cancel(step_id)
             run.close()
-            self.looks_due |= write.successor is not None
+            self.agenda.looks_due |= write.successor is not None
         elif write.release:
             del self.owned[run.id]
             self.loader.keep(run)
-            self._look_at(write.wake_us)
+            self.agenda.look_at(write.wake_us)
         elif run.claims:
             self._changed[run.id] = run
         else:
-            self._set_timer(run)
+            self.agenda.set_timer(run)
         return [attempt for attempt in started if attempt.step_id in run.running]
 
     # -- long steps and letting go ----------------------------------------------------
@@ -611,7 +546,7 @@ class Reactor:
         self._recover_attempts()
         for run in self.owned.values():
             self._changed[run.id] = run
-        self.looks_due = True
+        self.agenda.looks_due = True
 
     def _recover_attempts(self) -> None:
         """Compare the attempts that run here by the database's account with memory.

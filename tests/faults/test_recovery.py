@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def _round(world: World, node: Node, seconds: float = 0.0) -> None:
     world.pass_time(seconds)
-    node.reactor.looks_due = True
+    node.reactor.agenda.looks_due = True
     node.reactor.round(node.reactor.wait(0))
 
 

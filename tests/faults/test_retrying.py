@@ -329,7 +329,7 @@ def test_an_attempt_that_outlives_its_epoch_in_the_same_worker(has_row: bool) ->
     with World() as world:
         (node,) = world.nodes
         run = start(pair)
-        node.reactor.looks_due = True
+        node.reactor.agenda.looks_due = True
         node.reactor.round([])
         if has_row:
             world.pass_time(10)  # longer than anybody is kept from seeing a step
@@ -343,7 +343,7 @@ def test_an_attempt_that_outlives_its_epoch_in_the_same_worker(has_row: bool) ->
         assert run.status == "failed"
 
         run.retry()
-        node.reactor.looks_due = True
+        node.reactor.agenda.looks_due = True
         node.reactor.round([])
         late = node.executor.run_next()
         assert late is not None
