@@ -146,6 +146,7 @@ async def _first(tasks: list[asyncio.Future[T]], wins: Any) -> asyncio.Future[T]
         nonlocal left
         left -= 1
         if found.done():
+            _see(task)
             return
         if wins(task):
             found.set_result(task)
@@ -159,10 +160,17 @@ async def _first(tasks: list[asyncio.Future[T]], wins: Any) -> asyncio.Future[T]
 
 def _cancel_rest(tasks: list[asyncio.Future[T]]) -> None:
     for task in tasks:
-        if not task.done():
+        if task.done():
+            _see(task)
+        else:
             task.cancel()
-        elif not task.cancelled():
-            task.exception()  # seen: a loser's error is no forgotten one
+
+
+def _see(loser: asyncio.Future[Any]) -> None:
+    """A loser's error, or the cancellation that a gather() ends with, is no forgotten
+    one: asyncio is not to log it."""
+    if not loser.cancelled():
+        loser.exception()
 
 
 def _error_of(task: asyncio.Future[Any]) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 from unittest.mock import patch
 
@@ -10,6 +11,7 @@ import pytest
 
 from django_workflows import (
     create_hook,
+    first_success,
     race,
     resume_hook,
     sleep,
@@ -240,3 +242,25 @@ def test_a_hook_raced_again_and_again_gives_every_payload(
     types = [event.type for event in run.history()]
     assert types.count("wait_created") == types.count("wait_cancelled") == 4
     workflows.assert_replays(run)
+
+
+@workflow
+async def against_a_gather(first: bool) -> Any:
+    both = asyncio.gather(napping(24), napping(48))
+    choose = first_success if first else race
+    winner = await choose(napping(1), both)
+    await sleep("1h")
+    return winner
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_gather_that_loses_is_not_logged_as_forgotten(
+    workflows: WorkflowTester, first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = start(against_a_gather, first)
+    workflows.advance("2h")
+    assert run.result() == 1
+    workflows.assert_replays(run)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert ends_of(run) == ["wait_cancelled"] * 2
