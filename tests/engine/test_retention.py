@@ -17,6 +17,7 @@ from django_workflows import (
     resume_hook,
     sleep,
     start,
+    start_child,
     step,
     workflow,
 )
@@ -129,6 +130,22 @@ def test_key_and_tokens_are_free_afterwards(workflows: WorkflowTester) -> None:
     assert second.pk != first.pk
     workflows.run_until_idle()
     assert second.result() == 1
+
+
+@workflow(retention="1d")
+async def with_a_keyed_child() -> Any:
+    child = kept_for_a_month.options(key="child's", retention="1d")
+    return await start_child(child)
+
+
+def test_keys_of_children_are_free_afterwards(workflows: WorkflowTester) -> None:
+    first = finished(workflows, with_a_keyed_child.options(key="parent's"))
+    workflows.advance("2d")
+    assert prune() == 2
+    second = finished(workflows, with_a_keyed_child.options(key="parent's"))
+    assert second.pk != first.pk
+    assert second.result() == 1
+    assert second.children.get().key == "child's"
 
 
 @pytest.mark.parametrize("batch", [1, 3, 500])

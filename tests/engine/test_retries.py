@@ -249,6 +249,23 @@ def test_retry_after_a_point_in_time(workflows: WorkflowTester) -> None:
     assert attempts[1][1] == due
 
 
+def test_delays_are_exact_to_the_microsecond(workflows: WorkflowTester) -> None:
+    due = workflows.now + timedelta(days=1, microseconds=1)
+    errors[:] = [
+        RetryableError("busy", retry_after=due),
+        RetryableError("busy", retry_after=timedelta(microseconds=1)),
+        RetryableError("busy", retry_after=0.1),
+    ]
+    begun = workflows.now
+    workflows.run(trying_errors, {})
+    assert [time - begun for _, time in attempts] == [
+        timedelta(0),
+        timedelta(days=1, microseconds=1),
+        timedelta(days=1, microseconds=2),
+        timedelta(days=1, microseconds=100_002),
+    ]
+
+
 def test_retry_after_a_time_in_the_past_is_now(workflows: WorkflowTester) -> None:
     due = workflows.now - timedelta(hours=5)
     errors[:] = [RetryableError("busy", retry_after=due)]

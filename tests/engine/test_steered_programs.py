@@ -87,6 +87,12 @@ ACTIONS = {
     "terminate": 0.3,
 }
 MOST_RUNS = 12
+OPTIONS: dict[str, list[Any]] = {
+    "timeout": [None, None, 5, 700],
+    "max_concurrency": [None, 1, 2],
+    "rate_limit": [None, None, "1/m"],
+    "delay": [None, None, 10],
+}
 
 
 def program_of(depth: int) -> list[Any]:
@@ -163,7 +169,8 @@ def test_whatever_is_asked_of_runs_their_logs_stay_whole(
 ) -> None:
     chance.seed(seed)
     for _ in range(3):
-        start(steered, program_of(2), chance.choice([0, 0, 1]))
+        options = {name: chance.choice(OPTIONS[name]) for name in OPTIONS}
+        start(steered.options(**options), program_of(2), chance.choice([0, 0, 1]))
     for _ in range(40):
         run = chance.choice(list(Run.objects.order_by("created_at", "id")))
         try:
