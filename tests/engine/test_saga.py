@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -10,8 +11,10 @@ from django_workflows import (
     WorkflowRunCancelledError,
     WorkflowRunFailedError,
     continue_as_new,
+    get_step_metadata,
     saga,
     sleep,
+    start_child,
     step,
     workflow,
 )
@@ -120,4 +123,61 @@ def test_retried_saga_is_as_if_it_had_not_failed(workflows: WorkflowTester) -> N
     with pytest.raises(WorkflowRunFailedError):
         run.result()
     assert entries()[7:] == ["- insurance", "- car", "- hotel", "- flight"]
+    workflows.assert_replays(run)
+
+
+tried: list[str] = []
+
+
+@step
+def unbook_at_the_third_attempt(what: str) -> None:
+    attempt = get_step_metadata().attempt
+    tried.append(f"{what} {attempt}")
+    if attempt < 3:
+        raise ConnectionError(what)
+
+
+@workflow
+async def unbooking(what: str) -> None:
+    await unbook(what)
+
+
+async def unbook_in_time(what: str) -> None:
+    await start_child(unbooking, what)
+    await sleep("1h")
+    await unbook(f"{what} again")
+
+
+@workflow
+async def with_long_compensations() -> None:
+    async with saga() as s:
+        s.compensate(unbook_at_the_third_attempt, "flight")
+        await book("flight")
+        s.compensate(unbook_in_time, "hotel")
+        await book("hotel")
+        async with asyncio.timeout(60):
+            await sleep("1d")
+
+
+@pytest.mark.parametrize("how", ["time-out", "cancel", "terminate", "deadline"])
+def test_compensations_take_retries_children_and_time(
+    workflows: WorkflowTester, how: str
+) -> None:
+    """Nothing is undone when the run is ended from outside: no code of it runs."""
+    tried.clear()
+    timeout = "30s" if how == "deadline" else None
+    run = workflows.start(with_long_compensations.options(timeout=timeout))
+    workflows.run_until_idle()
+    if how in ("cancel", "terminate"):
+        getattr(run, how)()
+    workflows.advance("61s")
+    workflows.crash()
+    workflows.advance("2h")
+    run.refresh_from_db()
+    undone = how in ("time-out", "cancel")
+    assert tried == ([f"flight {n}" for n in (1, 2, 3)] if undone else [])
+    assert entries()[2:] == (["- hotel", "- hotel again"] if undone else [])
+    ends = {"time-out": "failed", "cancel": "cancelled", "terminate": "terminated"}
+    assert run.status == ends.get(how, "timed_out")
+    assert isinstance(run.error, TimeoutError) == (how == "time-out")
     workflows.assert_replays(run)
