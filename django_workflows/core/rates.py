@@ -12,6 +12,8 @@ from django_workflows.core.durations import to_seconds
 
 _RATE = re.compile(r"\s*([0-9]+)\s*/\s*(\S(?:.*\S)?)\s*")
 _LONGEST_TEXT = 40
+#: Seconds of the longest window: a year.
+LONGEST_WINDOW = 366 * 86_400
 #: Starts are remembered in so many parts of a window.
 _PARTS = 250
 #: Starts that come late are made up for as far as this share of the window goes, and
@@ -38,6 +40,12 @@ class Pace:
             return cls()
         due_us, starts = json.loads(text)
         return cls(due_us, tuple((time_us, count) for time_us, count in starts))
+
+    def is_over(self, before_us: int) -> bool:
+        """Whether all starts were before that time."""
+        times = [time_us for time_us, _ in self.starts[-1:]]
+        times += [] if self.due_us is None else [self.due_us]
+        return max(times, default=before_us - 1) < before_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +117,13 @@ def _parse(text: str) -> Rate:
             seconds = to_seconds(window if window[0] in "0123456789P" else f"1{window}")
         except ValueError:
             seconds = 0.0
-        if 0 < count <= 1_000_000 and seconds > 0:
+        if 0 < count <= 1_000_000 and 0 < seconds <= LONGEST_WINDOW:
             return Rate(count, seconds)
     raise _nonsense(text)
 
 
 def _nonsense(text: Any) -> ValueError:
     return ValueError(
-        f'not a rate: {text!r}; write it like "100/s", "5/10s", "100/m" or "1000/h"'
+        f'not a rate: {text!r}; write it like "100/s", "5/10s", "100/m" or "1000/h", '
+        "up to a million in a year"
     )

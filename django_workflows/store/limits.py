@@ -14,13 +14,21 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_workflows.core.rates import Pace, parse_rate
+from django_workflows.core.rates import LONGEST_WINDOW, Pace, parse_rate
 from django_workflows.store.database import (
     is_postgresql,
+    marks,
     now_sql,
     to_us,
+    transaction,
 )
 from django_workflows.store.notify import DUE, notify
+
+#: Microseconds for which the starts of an idle rate limit are remembered at least: no
+#: window of a rate is longer.
+REMEMBERED_US = LONGEST_WINDOW * 1_000_000
+#: Limit rows deleted at a time.
+FORGOTTEN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,49 @@ class Gate:
                 (pace.dump(), self._key),
             )
         return allowed
+
+
+# Nothing that is open is counted by the key of Limit row `l`. In the words of the
+# partial indexes.
+_IDLE = """
+    NOT EXISTS (SELECT 1 FROM django_workflows_run r WHERE r.limit_key = l.{key}
+        AND NOT (r.limit_key = '') AND r.finished_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM django_workflows_step s WHERE s.limit_key = l.{key}
+        AND NOT (s.limit_key = '') AND s.status = 'running')
+    AND NOT EXISTS (SELECT 1 FROM django_workflows_step s WHERE s.limit_key = l.{key}
+        AND NOT (s.limit_key = '') AND s.status = 'pending' AND s.due_at IS NOT NULL)
+"""
+
+
+def forget_idle(database: BaseDatabaseWrapper) -> int:
+    """Delete some Limit rows that nobody needs; returns how many.
+
+    With a key for each customer they would grow for ever. One that somebody has
+    locked, or whose last start a rate may still have to know, is kept.
+    """
+    key = quoted(database, "key")
+    idle = _IDLE.format(key=key)
+    lock = skip_locked(database, "l")
+    table = "django_workflows_limit"
+    with transaction(database), database.cursor() as cursor:
+        cursor.execute(f"SELECT {now_sql(database)}", ())
+        before_us = to_us(cursor.fetchone()[0]) - REMEMBERED_US
+        cursor.execute(
+            f"SELECT l.{key}, l.pace FROM {table} l WHERE {idle} "
+            f"LIMIT {FORGOTTEN}{lock}"
+        )
+        rows = cursor.fetchall()
+        over = [name for name, pace in rows if Pace.load(pace).is_over(before_us)]
+        if over:
+            # Asked again, now that nobody can pass these gates.
+            among = f"l.{key} IN ({marks(over)})"
+            gone = f"SELECT l.{key} FROM {table} l WHERE {among} AND {idle}"
+            cursor.execute(
+                f"DELETE FROM {table} WHERE {key} IN "
+                f"(SELECT {key} FROM ({gone}) AS gone)",
+                over,
+            )
+    return len(over)
 
 
 def tell_waiting(database: BaseDatabaseWrapper, run_id: str) -> None:

@@ -65,12 +65,17 @@ def free_keys(database: BaseDatabaseWrapper, runs: list[RunWrite]) -> list[RunWr
             options = child.start.options
             if options.key is None or options.on_conflict not in _GIVES_UP_KEYS:
                 continue
+            seen = _find_holder(database, child)
+            if seen is None or seen["id"] == run.run_id:
+                continue
+            # What it is like once nobody else can change it: it may just be retried.
+            is_free = _lock(database, seen["id"])
             holder = _find_holder(database, child)
             if holder is None or holder["id"] == run.run_id:
                 continue
             if not holder["closed"] and options.on_conflict == "restart_closed":
                 continue
-            if not _lock(database, holder["id"]):
+            if not is_free or holder["id"] != seen["id"]:
                 busy.add(run.run_id)
                 break
             _take_key(database, holder, run.run_id)

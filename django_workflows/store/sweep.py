@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.conf import conf
 from django_workflows.replay.events import STEP_RETRYING
 from django_workflows.signals import run_blocked
-from django_workflows.store import retention
+from django_workflows.store import limits, retention
 from django_workflows.store.announcements import News, announce
 from django_workflows.store.chains import forward_requests
 from django_workflows.store.database import connection, now_sql, transaction
@@ -93,6 +93,7 @@ def sweep(watch: DeadWatch, database: BaseDatabaseWrapper | None = None) -> int:
     forward_requests(database)
     delete_strays(database)
     if time.monotonic() >= watch.next_prune:
+        limits.forget_idle(database)
         pruned = retention.prune_some()
         if pruned < retention.BATCH_OF_WORKERS:
             watch.next_prune = time.monotonic() + PRUNE_EVERY

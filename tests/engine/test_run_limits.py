@@ -23,9 +23,10 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.errors import WorkflowRunCancelledError
-from django_workflows.models import Run
+from django_workflows.models import Limit, Run
 from django_workflows.replay.registry import registry
 from django_workflows.store import due
+from django_workflows.store.limits import forget_idle
 from django_workflows.testing import WorkflowTester
 
 began: list[Any] = []
@@ -514,3 +515,29 @@ def test_a_chain_keeps_its_place(workflows: WorkflowTester) -> None:
     workflows.run_until_idle()
     assert (first.result(), other.result()) == (3, 3)
     assert began == [0, 1, 2, 3, 3]
+
+
+# -- what is left over ----------------------------------------------------------------
+
+
+@workflow(rate_limit="1/h")
+async def hourly() -> None:
+    await mark("hourly")
+
+
+def test_limits_that_nobody_needs_are_forgotten(workflows: WorkflowTester) -> None:
+    """With a key for each customer they would grow for ever."""
+    for customer in range(3):
+        workflows.run(two.options(concurrency_key=customer), customer)
+    waiting = start(two.options(concurrency_key="still open"), 7)
+    workflows.run(hourly)
+    workflows.run_until_idle()
+    assert Limit.objects.count() == 5
+    assert forget_idle(connection) == 3
+    workflows.advance("1m")
+    assert waiting.result() == 7
+    assert forget_idle(connection) == 1
+    workflows.advance("367d")
+    assert forget_idle(connection) == 1
+    assert not Limit.objects.exists()
+    assert workflows.run(two.options(concurrency_key=1), 8) == 8
