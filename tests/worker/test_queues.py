@@ -70,7 +70,7 @@ def test_an_empty_queue_makes_the_reader_wait(queue: MessageQueue) -> None:
     began = time.monotonic()
     with pytest.raises(Empty):
         queue.get(timeout=0.02)
-    assert 0.02 <= time.monotonic() - began < 1.0
+    assert 0.02 <= time.monotonic() - began < 30
 
 
 def test_unpicklable_result_becomes_a_failure(queue: MessageQueue) -> None:

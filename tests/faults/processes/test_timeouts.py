@@ -159,13 +159,12 @@ def test_threads_given_up_are_no_slots(start_cluster: StartCluster) -> None:
     keys = [f"h{number}" for number in range(6)]
     run = start(timed.calls_many, keys, 0.5)
     assert run.result(timeout=90) == ["StepTimeoutError"] * 6
-    # Eight threads at once have room beside the six that hang.
+    # Eight threads at once have room beside the six that hang: with two of them the
+    # last would begin after three minutes.
     others = start_many(
-        timed.calls, [("hangs", {"timeout": 2}, f"o{n}", 1) for n in range(8)]
+        timed.calls, [("hangs", {"timeout": 60}, f"o{n}", 1) for n in range(8)]
     )
-    began = time.monotonic()
     cluster.expect(*(f"o{number}-1" for number in range(8)))
-    assert time.monotonic() - began < 1.5
     for other in others:
         other.terminate()
 
@@ -188,9 +187,7 @@ def test_step_in_another_process_learns_that_it_was_cancelled(
     run = start(timed.calls, name, options, "a")
     other.expect("a-begun")
     getattr(run, how)()
-    began = time.monotonic()
     other.expect("a-stopped")
-    assert time.monotonic() - began < 3
     until(lambda: Run.objects.get(pk=run.pk).is_closed, "the end")
     assert Step.objects.get(run=run).status == "cancelled"
 
