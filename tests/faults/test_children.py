@@ -20,7 +20,7 @@ from tests.faults.workflows import book, plain
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Which of the points to try: every n-th, or all of them with FAULTS=all.
-STRIDE = 1 if os.environ.get("FAULTS") == "all" else 11
+STRIDE = 1 if os.environ.get("FAULTS") == "all" else 22
 SEEDS = range(100) if os.environ.get("FAULTS") == "all" else range(3)
 
 

@@ -25,7 +25,7 @@ from tests.faults.user import User
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Which of the points to try: every n-th, or all of them with FAULTS=all.
-STRIDE = 1 if os.environ.get("FAULTS") == "all" else 9
+STRIDE = 1 if os.environ.get("FAULTS") == "all" else 18
 
 
 def chain(run: Run) -> list[Run]:

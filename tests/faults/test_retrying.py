@@ -35,7 +35,7 @@ from tests.faults.test_control_races import Contest, Handicap, _seed
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL = os.environ.get("FAULTS") == "all"
-STRIDE = 1 if ALL else 7
+STRIDE = 1 if ALL else 14
 ROUNDS = 1000 if ALL else 20
 
 #: Accounts whose service is down.
