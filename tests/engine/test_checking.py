@@ -106,7 +106,7 @@ def count_queries(action: Callable[[], Any]) -> list[str]:
 def test_replay_runs_no_step_and_writes_nothing(
     workflows: WorkflowTester, deploy: Deploys
 ) -> None:
-    """BEHAVIOUR 65: 50 steps, replayed from an export."""
+    """Fifty steps, replayed from an export."""
 
     async def fifty() -> list[Any]:
         return [await note(number) for number in range(50)]
@@ -266,7 +266,7 @@ def test_histories_of_all_kinds(workflows: WorkflowTester, deploy: Deploys) -> N
 def test_broken_runs_are_named_with_event_file_and_line(
     workflows: WorkflowTester, deploy: Deploys
 ) -> None:
-    """BEHAVIOUR 88: of 5 histories one would break."""
+    """Of five histories one would break."""
     deploy(shop(order), shop(order, "other"))
     good = [start("other", number) for number in range(4)]
     bad = start("shop.order", 5)
@@ -333,7 +333,7 @@ def test_forbidden_calls_in_the_part_that_is_replayed(
 def test_unregistered_workflows_are_named_beside_the_known_ones(
     workflows: WorkflowTester, deploy: Deploys
 ) -> None:
-    """BEHAVIOUR 90."""
+    """The names that are known are told."""
     deploy(shop(order), shop(order, "shop.other", version="1"))
     runs = [start("shop.order"), start("shop.other")]
     deploy(shop(order, "shop.new"), shop(order, "shop.other", version="2"))
@@ -362,7 +362,7 @@ def test_run_that_has_not_begun_and_could_not(
 def test_failed_runs_have_to_fail_in_the_same_way(
     workflows: WorkflowTester, deploy: Deploys
 ) -> None:
-    """BEHAVIOUR 89."""
+    """Open ones to where they wait, failed ones to the same failure."""
 
     async def failing() -> None:
         await note(1)
