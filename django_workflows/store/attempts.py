@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core.payloads import seal
 from django_workflows.replay.events import STEP_CANCELLED, STEP_RETRYING, LogEvent
-from django_workflows.store.database import among, now_sql, transaction
+from django_workflows.store.database import among, marks, now_sql, transaction
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DUE, notify
@@ -79,7 +79,7 @@ def dead_workers(database: BaseDatabaseWrapper, worker_ids: set[str]) -> set[str
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM django_workflows_worker WHERE stopped_at IS NULL "
-            f"AND id IN ({', '.join(['%s'] * len(wanted))})",
+            f"AND id IN ({marks(wanted)})",
             wanted,
         )
         return worker_ids - {row[0] for row in cursor.fetchall()}
@@ -138,12 +138,11 @@ def time_out(
     has got on meanwhile; nothing is written then.
     """
     now = now_sql(database)
-    marks = ", ".join(["%s"] * len(statuses))
     with transaction(database), database.cursor() as cursor:
         cursor.execute(
             "UPDATE django_workflows_step SET status = 'failed', due_at = NULL, "
             f"finished_at = {now}, errors = errors + 1 "
-            f"WHERE id = %s AND status IN ({marks})",
+            f"WHERE id = %s AND status IN ({marks(statuses)})",
             (step_id, *statuses),
         )
         if cursor.rowcount != 1:

@@ -13,6 +13,7 @@ from django_workflows.store.control.expiring import DEADLINES, told_to_end
 from django_workflows.store.database import (
     connection,
     database_time,
+    marks,
     moment,
     to_us,
 )
@@ -74,10 +75,9 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
             if any(line.may_start for line in lines):
                 return Due(True, 0.0)
         since = moment(database, since_us)
-        marks = ", ".join(["%s"] * len(queues))
         cursor.execute(
             _NEXT_DUES.format(
-                queues=f"IN ({marks})",
+                queues=f"IN ({marks(queues)})",
                 deadlines=DEADLINES,
                 told_to_end=told_to_end(database),
             ),

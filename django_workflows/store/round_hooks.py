@@ -11,7 +11,7 @@ from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.continuing import take_over
-from django_workflows.store.database import is_postgresql, moment, now_sql
+from django_workflows.store.database import is_postgresql, marks, moment, now_sql
 from django_workflows.store.hooks import token_hash
 from django_workflows.store.round_types import RunWrite
 
@@ -63,9 +63,8 @@ def give_up_hooks(
             if run_id not in busy and (run_id in ending or hook_id in disposed)
         ]
         if gone:
-            marks = ", ".join(["%s"] * len(gone))
             cursor.execute(
-                f"DELETE FROM django_workflows_hook WHERE id IN ({marks})", gone
+                f"DELETE FROM django_workflows_hook WHERE id IN ({marks(gone)})", gone
             )
         for run in kept:
             if run.disposed or (run.finished_us and run.has_hooks):
@@ -90,7 +89,7 @@ def _either(
     parts = []
     for column, values in ((first, first_values), (second, second_values)):
         if values:
-            parts.append(f"{column} IN ({', '.join(['%s'] * len(values))})")
+            parts.append(f"{column} IN ({marks(values)})")
     return " OR ".join(parts), [*first_values, *second_values]
 
 

@@ -18,6 +18,7 @@ from django_workflows.store.continuing import start_successors
 from django_workflows.store.database import (
     among,
     is_postgresql,
+    marks,
     moment,
     now_sql,
     transaction,
@@ -85,11 +86,10 @@ def stored_fences(
     database: BaseDatabaseWrapper, run_ids: Sequence[str]
 ) -> dict[str, tuple[str, int, int]]:
     """Owner, fence and last number of runs: whether a doubtful commit took place."""
-    marks = ", ".join(["%s"] * len(run_ids))
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT id, owner, fence, last_seq FROM django_workflows_run "
-            f"WHERE id IN ({marks})",
+            f"WHERE id IN ({marks(run_ids)})",
             list(run_ids),
         )
         return {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}

@@ -18,7 +18,7 @@ from django_workflows.signals import run_blocked
 from django_workflows.store import limits, retention
 from django_workflows.store.announcements import News, announce
 from django_workflows.store.chains import forward_requests
-from django_workflows.store.database import connection, now_sql, transaction
+from django_workflows.store.database import connection, marks, now_sql, transaction
 from django_workflows.store.inbox import (
     OWNED,
     insert_inbox,
@@ -191,10 +191,9 @@ def delete_strays(database: BaseDatabaseWrapper) -> int:
         )
         ids += [row[0] for row in cursor.fetchall()]
         if ids:
-            marks = ", ".join(["%s"] * len(ids))
             cursor.execute(
                 "DELETE FROM django_workflows_event WHERE seq IS NULL "
-                f"AND id IN ({marks})",
+                f"AND id IN ({marks(ids)})",
                 ids,
             )
     return len(ids)

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.conf import settings
@@ -14,8 +13,8 @@ from django.conf import settings
 from django_workflows import get_run, start, start_child, step, workflow
 from django_workflows.conf import conf
 from django_workflows.models import Run
-from django_workflows.worker.process import WorkerProcess
 from tests.cluster.harness import until
+from tests.faults.threads import one_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -67,33 +66,6 @@ async def nothing(number: int) -> int:
 @workflow(name="faults.wide")
 async def wide(count: int) -> int:
     return sum(await asyncio.gather(*(start_child(nothing, n) for n in range(count))))
-
-
-@contextmanager
-def one_worker() -> Iterator[None]:
-    """A worker on a thread of its own, until the block is left."""
-    over = threading.Event()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            worker = WorkerProcess(("default",))
-            while not over.is_set():
-                worker.work()
-            worker.shutdown(5)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name="worker")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(30)
-        assert not thread.is_alive()
-        if errors:
-            raise errors[0]
 
 
 def run_to_its_end(run: Run, seconds: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,9 +18,9 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Run
-from django_workflows.worker.process import WorkerProcess
 from tests.cluster.harness import until
 from tests.faults import checks
+from tests.faults.threads import one_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,34 +81,6 @@ async def long_on_thread() -> list[str]:
 BOTH = pytest.mark.parametrize("target", [long_on_loop, long_on_thread])
 
 
-@contextmanager
-def one_worker() -> Iterator[None]:
-    """A worker on a thread of its own, until the block is left."""
-    over = threading.Event()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            worker = WorkerProcess(("default",))
-            while not over.is_set():
-                worker.work()
-            worker.shutdown(5)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name="worker")
-    thread.start()
-    try:
-        yield
-    finally:
-        may_end.set()
-        over.set()
-        thread.join(30)
-        assert not thread.is_alive()
-        if errors:
-            raise errors[0]
-
-
 def until_status(run: Run, status: str, seconds: float = 20) -> None:
     def is_there() -> bool:
         run.refresh_from_db()
@@ -136,7 +107,7 @@ def test_a_running_step_hears_of_the_end(
     target: Any, end: Callable[[Run], None]
 ) -> None:
     """A coroutine by its cancellation, a function by its next heartbeat."""
-    with one_worker():
+    with one_worker(may_end.set):
         run = begin(target)
         end(run)
         until(lambda: heard, "word to the step")
@@ -147,7 +118,7 @@ def test_a_running_step_hears_of_the_end(
 
 @BOTH
 def test_a_running_step_hears_of_the_deadline(target: Any) -> None:
-    with one_worker():
+    with one_worker(may_end.set):
         run = begin(target, timeout="1s")
         until(lambda: heard, "word to the step")
         until_status(run, "timed_out")
@@ -160,7 +131,7 @@ def test_a_running_step_hears_of_the_deadline(target: Any) -> None:
 
 @BOTH
 def test_a_running_step_ends_in_a_paused_run(target: Any) -> None:
-    with one_worker():
+    with one_worker(may_end.set):
         run = begin(target)
         run.pause()
         until_status(run, "paused")
@@ -180,7 +151,7 @@ def test_a_running_step_ends_in_a_paused_run(target: Any) -> None:
 
 def test_a_deadline_is_met_on_time_while_the_worker_is_idle() -> None:
     """No code runs, nothing is due: the deadline itself wakes the look."""
-    with one_worker():
+    with one_worker(may_end.set):
         run = begin(long_on_loop, timeout="3s")
         run.pause()
         until_status(run, "paused")

@@ -19,6 +19,7 @@ from django_q.conf import Conf, logger
 from django_q.models import OrmQ
 
 from django_workflows.conf import conf
+from django_workflows.store.database import marks
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.wakers import Backoff, Waker, make_waker
 from django_workflows.worker.q2 import hooks, packages
@@ -330,7 +331,7 @@ class WorkflowBroker(ORM):  # type: ignore[misc]
         adapt = connection.ops.adapt_datetimefield_value
         sql = LOCK_ROWS.format(
             table=connection.ops.quote_name(OrmQ._meta.db_table),
-            keys=", ".join(["%s"] * len(keys)),
+            keys=marks(keys),
             skip="FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
         )
         with connection.cursor() as cursor:
