@@ -50,6 +50,16 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "MAX_PAYLOAD_BYTES": 2 * 1024 * 1024,
         # Let fetch() connect to hosts that are not on the public internet.
         "FETCH_ALLOW_PRIVATE": False,
+        # How long a webhook's sender waits for the answer of a step, and how many bytes
+        # it may send.
+        "WEBHOOK_RESPONSE_TIMEOUT": "30s",
+        "WEBHOOK_MAX_BODY": 1024 * 1024,
+        # Dotted names of REST framework's classes: who may see and steer which runs,
+        # in the API and over websockets. None: staff, and REST framework's own.
+        "PERMISSION_CLASSES": None,
+        "AUTHENTICATION_CLASSES": None,
+        # Names of keys whose values nobody is shown, whatever their case.
+        "REDACT": [],
         # Events of one run at which a warning is logged, and at which it fails.
         "HISTORY_WARNING": 10_000,
         "HISTORY_LIMIT": 50_000,
@@ -59,7 +69,16 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "REDIS_URL": None,
     }
 )
-_DURATIONS = frozenset({"LEASE", "GRACE", "LINGER", "SLICE", "BURST_TIMEOUT"})
+_DURATIONS = frozenset(
+    {
+        "LEASE",
+        "GRACE",
+        "LINGER",
+        "SLICE",
+        "BURST_TIMEOUT",
+        "WEBHOOK_RESPONSE_TIMEOUT",
+    }
+)
 
 
 class Conf:
@@ -81,6 +100,11 @@ class Conf:
         ENCRYPTION_KEYS: list[str]
         MAX_PAYLOAD_BYTES: int
         FETCH_ALLOW_PRIVATE: bool
+        WEBHOOK_RESPONSE_TIMEOUT: float
+        WEBHOOK_MAX_BODY: int
+        PERMISSION_CLASSES: list[Any] | None
+        AUTHENTICATION_CLASSES: list[Any] | None
+        REDACT: list[str]
         HISTORY_WARNING: int
         HISTORY_LIMIT: int
         CACHED_RUNS: int

@@ -22,6 +22,9 @@ class Hook(models.Model):
     #: sha256 of the token: whatever a collation holds to be equal, this is exact.
     token_hash = models.CharField(max_length=64, unique=True)
     sealed_metadata = models.BinaryField(null=True)
+    #: What the public route has to know of a webhook, as JSON. Empty for a plain hook,
+    #: which that route does not know.
+    webhook = models.TextField(default="", db_default="", blank=True)
     #: Held for the run by its predecessor, which continued as new.
     is_carried = models.BooleanField(default=False, db_default=False)
     #: The run wants to give the hook up or hand it on: who comes to send waits until

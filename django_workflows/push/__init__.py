@@ -1,0 +1,1 @@
+"""What happens in runs, pushed to browsers."""
