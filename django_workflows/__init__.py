@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django_workflows.core.context import StepMetadata, get_step_metadata
     from django_workflows.core.retry import RetryPolicy
     from django_workflows.core.serialization import ModelRef, register_type
+    from django_workflows.core.webhooks import WebhookRequest, WebhookResponse
     from django_workflows.errors import (
         ChildWorkflowError,
         DuplicateRunError,
@@ -106,6 +107,7 @@ _HOMES = {
     "core.context": "StepMetadata get_step_metadata",
     "core.retry": "RetryPolicy",
     "core.serialization": "ModelRef register_type",
+    "core.webhooks": "WebhookRequest WebhookResponse",
     "errors": _ERRORS,
     "http.fetching": "fetch",
     "http.response": "FetchResponse",
@@ -158,6 +160,8 @@ __all__ = [
     "StepMetadata",
     "StepTimeoutError",
     "UnknownCodeError",
+    "WebhookRequest",
+    "WebhookResponse",
     "Workflow",
     "WorkflowError",
     "WorkflowGuardError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from email.message import Message
 from typing import TypeAlias
 
 from django_workflows.core.serialization import register_type
@@ -68,6 +69,26 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         # Values may be secrets, and this is what logs and tracebacks show.
         return f"<Headers {', '.join(self._values)}>"
+
+
+def charset(headers: Headers) -> str:
+    """The charset that the headers name for the body; UTF-8 if none that Python has."""
+    message = Message()
+    message["Content-Type"] = headers.get("Content-Type", "")
+    name = message.get_content_charset("utf-8")
+    try:
+        b" ".decode(name, "replace")  # of no bytes at all it would not look it up
+    except (LookupError, ValueError):  # no such charset, or none of text
+        return "utf-8"
+    return name
+
+
+def decode_text(headers: Headers, body: bytes) -> str:
+    """A body as text; bytes that are none of its charset become U+FFFD."""
+    try:
+        return body.decode(charset(headers), "replace")
+    except ValueError:  # what some rare codecs raise all the same
+        return body.decode("utf-8", "replace")
 
 
 register_type(

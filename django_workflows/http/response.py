@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from email.message import Message
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from django_workflows.core.headers import Headers, HeaderSource
+from django_workflows.core.headers import Headers, HeaderSource, decode_text
 from django_workflows.core.serialization import register_type
 from django_workflows.errors import FetchStatusError
 
@@ -54,13 +53,7 @@ class FetchResponse:
 
         Bytes that are none of it become U+FFFD.
         """
-        message = Message()
-        message["Content-Type"] = self.headers.get("Content-Type", "")
-        charset = message.get_content_charset("utf-8")
-        try:
-            return self.body.decode(charset, "replace")
-        except (LookupError, ValueError):  # no such charset, or none of text
-            return self.body.decode("utf-8", "replace")
+        return decode_text(self.headers, self.body)
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError if it is none."""
