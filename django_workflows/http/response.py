@@ -90,12 +90,12 @@ def origin(url: str) -> str:
 
 register_type(
     FetchResponse,
-    encode=lambda response: [
-        response.status,
-        response.headers,
-        response.body,
-        response.url,
-    ],
-    decode=lambda parts: FetchResponse(*parts),
+    encode=lambda response: {
+        "status": response.status,
+        "headers": response.headers,
+        "body": response.body,
+        "url": response.url,
+    },
+    decode=lambda parts: FetchResponse(**parts),
     name="django_workflows.FetchResponse",
 )
