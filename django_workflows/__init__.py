@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django_workflows.core.context import StepMetadata, get_step_metadata
     from django_workflows.core.retry import RetryPolicy
     from django_workflows.core.serialization import ModelRef, register_type
+    from django_workflows.core.signatures import hmac_signature
     from django_workflows.core.webhooks import WebhookRequest, WebhookResponse
     from django_workflows.errors import (
         ChildWorkflowError,
@@ -108,6 +109,7 @@ _HOMES = {
     "core.retry": "RetryPolicy",
     "core.serialization": "ModelRef register_type",
     "core.webhooks": "WebhookRequest WebhookResponse",
+    "core.signatures": "hmac_signature",
     "errors": _ERRORS,
     "http.fetching": "fetch",
     "http.response": "FetchResponse",
@@ -192,6 +194,7 @@ __all__ = [
     "get_run",
     "get_step_metadata",
     "get_workflow_metadata",
+    "hmac_signature",
     "now",
     "patched",
     "q_cluster",
