@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         WorkflowMetadata,
         continue_as_new,
         create_hook,
-        define_hook,
         deprecate_patch,
         first_success,
         get_workflow_metadata,
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
         start_child,
         uuid4,
     )
+    from django_workflows.replay.defined_hooks import define_hook
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
     from django_workflows.replay.saga import Saga, saga
@@ -114,10 +114,11 @@ _HOMES = {
     "http.fetching": "fetch",
     "http.response": "FetchResponse",
     "replay.api": (
-        "WorkflowMetadata continue_as_new create_hook define_hook deprecate_patch "
+        "WorkflowMetadata continue_as_new create_hook deprecate_patch "
         "first_success get_workflow_metadata now patched race random set_attributes "
         "sleep start_child uuid4"
     ),
+    "replay.defined_hooks": "define_hook",
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",

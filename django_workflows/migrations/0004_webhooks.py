@@ -24,6 +24,11 @@ class Migration(migrations.Migration):
             name='webhook',
             field=models.TextField(blank=True, db_default='', default=''),
         ),
+        migrations.AddField(
+            model_name='hook',
+            name='schema',
+            field=models.TextField(blank=True, db_column='payload_schema', db_default='', default=''),
+        ),
         migrations.CreateModel(
             name='WebhookDelivery',
             fields=[

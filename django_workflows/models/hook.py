@@ -25,6 +25,12 @@ class Hook(models.Model):
     #: What the public route has to know of a webhook, as JSON. Empty for a plain hook,
     #: which that route does not know.
     webhook = models.TextField(default="", db_default="", blank=True)
+    #: What payloads look like, as JSON schema, with the name of the Python type that
+    #: validates them (see `replay.defined_hooks`). Empty if anything goes. SQL has the
+    #: short name for itself.
+    schema = models.TextField(
+        default="", db_default="", blank=True, db_column="payload_schema"
+    )
     #: Held for the run by its predecessor, which continued as new.
     is_carried = models.BooleanField(default=False, db_default=False)
     #: The run wants to give the hook up or hand it on: who comes to send waits until

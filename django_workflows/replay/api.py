@@ -10,9 +10,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
-
-from pydantic import TypeAdapter
+from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from django_workflows.core import context
 from django_workflows.core.attributes import plain_attributes
@@ -23,7 +21,6 @@ from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.execution import Execution
 from django_workflows.replay.hooks import Hook
 from django_workflows.replay.loop import WorkflowLoop
-from django_workflows.replay.options import check_name
 from django_workflows.replay.starts import find_workflow
 from django_workflows.replay.timers import SleepCall
 
@@ -200,10 +197,7 @@ def create_hook(token: str | None = None, metadata: Any = None) -> Hook:
     value, shown to whoever looks the hook up. Raises ValueError for an empty token and
     SerializationError for the metadata.
     """
-    execution = current_execution("create_hook()")
-    if token is not None:
-        check_name("token", token, 1000)
-    return hooks.create_hook(execution, token, metadata)
+    return hooks.create_hook(current_execution("create_hook()"), token, metadata)
 
 
 @overload
@@ -235,46 +229,6 @@ def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:
     SerializationError for those that cannot be stored: then the run goes on.
     """
     current_execution("continue_as_new()").continue_as_new(args, kwargs)
-
-
-class DefinedHook(Generic[T]):
-    """A hook whose payloads have a schema; see :func:`define_hook`."""
-
-    def __init__(self, schema: Any) -> None:
-        self.schema = schema
-        self.adapter: TypeAdapter[T] = TypeAdapter(schema)
-
-    def create(self, token: str | None = None, metadata: Any = None) -> Hook:
-        """``create_hook()`` in a workflow."""
-        return create_hook(token, metadata)
-
-    def validate(self, payload: Any) -> T:
-        """The payload as the schema's type. Raises pydantic.ValidationError."""
-        return self.adapter.validate_python(payload)
-
-    def resume(self, token: str, payload: Any) -> Any:
-        """Validate and send a payload. Returns the Run.
-
-        Raises pydantic.ValidationError, and then nothing is delivered, and
-        HookNotFoundError.
-        """
-        from django_workflows.replay.definitions import require_launcher
-
-        return require_launcher().resume_hook(token, self.validate(payload))
-
-    async def aresume(self, token: str, payload: Any) -> Any:
-        from django_workflows.replay.definitions import require_launcher
-
-        return await require_launcher().aresume_hook(token, self.validate(payload))
-
-
-def define_hook(schema: Any) -> DefinedHook[Any]:
-    """A kind of hook with validated payloads.
-
-    `schema` is a pydantic model or any type that pydantic's TypeAdapter takes. What is
-    delivered is the validated value.
-    """
-    return DefinedHook(schema)
 
 
 @dataclass(frozen=True)

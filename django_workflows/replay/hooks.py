@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django_workflows.core import serialization
@@ -13,6 +13,7 @@ from django_workflows.errors import HookConflictError, HookDisposedError
 from django_workflows.replay.events import HOOK_CREATED, HOOK_DISPOSED, LogEvent
 from django_workflows.replay.loop import WorkflowFuture
 from django_workflows.replay.operations import Operation
+from django_workflows.replay.options import check_name
 
 if TYPE_CHECKING:
     from django_workflows.replay.execution import Execution
@@ -134,9 +135,21 @@ class Hook(Operation):
                 waiter.set_result(None)
 
 
-def create_hook(execution: Execution, token: str | None, metadata: Any) -> Hook:
-    """Claim a token, or one that nobody can guess."""
+def create_hook(
+    execution: Execution,
+    token: str | None,
+    metadata: Any,
+    facts: Mapping[str, Any] | None = None,
+) -> Hook:
+    """Claim a token, or one that nobody can guess.
+
+    `facts` are what other processes have to know of the hook, plain JSON: they go into
+    the event, and from there into the row (`store.hooks.facts_of`). A replay does not
+    compare them: they may change with the code.
+    """
     execution.require_task("create_hook()")
+    if token is not None:
+        check_name("token", token, 1000)
     payload = None
     if metadata is not None:
         payload = check_size(serialization.dumps(metadata, root="metadata"))
@@ -148,7 +161,12 @@ def create_hook(execution: Execution, token: str | None, metadata: Any) -> Hook:
         LogEvent(
             HOOK_CREATED,
             hook_id,
-            detail={"name": token or "", "token": token or generated, **mark},
+            detail={
+                "name": token or "",
+                "token": token or generated,
+                **mark,
+                **(facts or {}),
+            },
             payload=payload,
         )
     )

@@ -18,6 +18,7 @@ from django_workflows.signals import run_created
 from django_workflows.store.announcements import News, announce
 from django_workflows.store.chains import FORWARDED, move_inbox
 from django_workflows.store.database import database_time, moment, to_us
+from django_workflows.store.hooks import claim_detail, facts_of
 from django_workflows.store.round_types import RunWrite, Successor
 from django_workflows.store.starting import insert_successor
 
@@ -53,8 +54,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
                 (run_id,),
             )
         cursor.execute(
-            "SELECT id, token FROM django_workflows_hook WHERE run_id = %s "
-            "ORDER BY created_at, id",
+            "SELECT id, token, webhook, payload_schema FROM django_workflows_hook "
+            "WHERE run_id = %s ORDER BY created_at, id",
             (run_id,),
         )
         hooks = cursor.fetchall()
@@ -72,8 +73,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
         events: list[tuple[int | None, str, str, str, bytes | None]]
         events = [(1, RUN_CREATED, "", "", seal(successor.input))]
         events += [
-            (seq, HOOK_CARRIED, hook_id, json.dumps({"token": token}), None)
-            for seq, (hook_id, token) in enumerate(hooks, 2)
+            (seq, HOOK_CARRIED, hook_id, json.dumps(claim_detail(*claimed)), None)
+            for seq, (hook_id, *claimed) in enumerate(hooks, 2)
         ]
         # Read by nobody yet, so before what is unread in the inbox.
         events += [
@@ -90,7 +91,7 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
         )
     if run_created.receivers:
         announce(database, [News(run_created, successor.id, status="pending")])
-    carried = {hook_id for hook_id, _ in hooks}
+    carried = {hook_id for hook_id, *_ in hooks}
     move_inbox(database, run_id, successor.id, FORWARDED, carried)
 
 
@@ -98,10 +99,11 @@ def take_over(database: BaseDatabaseWrapper, claim: LogEvent) -> None:
     """Make a carried hook, which the claiming run holds, one that it has claimed."""
     with database.cursor() as cursor:
         cursor.execute(
-            "UPDATE django_workflows_hook SET is_carried = %s, sealed_metadata = %s, "
-            "created_at = %s WHERE id = %s",
+            "UPDATE django_workflows_hook SET is_carried = %s, webhook = %s, "
+            "payload_schema = %s, sealed_metadata = %s, created_at = %s WHERE id = %s",
             (
                 False,
+                *facts_of(claim.detail),
                 None if claim.payload is None else seal(claim.payload),
                 moment(database, claim.time),
                 claim.correlation_id,

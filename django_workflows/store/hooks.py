@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -31,18 +33,48 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def facts_of(detail: Mapping[str, Any]) -> tuple[str, str]:
+    """What the row says of a webhook, and of its payloads' schema, by the event that
+    claims the token."""
+    webhook, schema = detail.get("webhook"), detail.get("schema")
+    return (
+        "" if webhook is None else json.dumps(webhook),
+        "" if schema is None else json.dumps(schema),
+    )
+
+
+def claim_detail(token: str, webhook: str, schema: str) -> dict[str, Any]:
+    """The reverse of `facts_of`: what an event says of a hook that has this row."""
+    detail: dict[str, Any] = {"token": token}
+    if webhook:
+        detail["webhook"] = json.loads(webhook)
+    if schema:
+        detail["schema"] = json.loads(schema)
+    return detail
+
+
 def resume_hook(token: str, payload: Any = None) -> Run:
     """Send a payload to the run that holds the token, and return that run.
 
     In the caller's transaction it is sent, or not, with that. Raises HookNotFoundError
     if no run holds the token, SerializationError for the payload.
     """
+    return _deliver("token_hash", token_hash(token), payload)
+
+
+def resume_this_hook(hook: Hook, payload: Any) -> Run:
+    """The same for a hook that was looked at before: should its token be another
+    hook's by now, that one gets nothing."""
+    return _deliver("id", hook.pk, payload)
+
+
+def _deliver(column: str, key: str, payload: Any) -> Run:
     database = connection()
     data = seal(serialization.dumps(payload, root="payload"))
     if is_postgresql(database):
-        run = _resume_postgresql(database, token, data)
+        run = _resume_postgresql(database, column, key, data)
     else:
-        run = despite_deadlocks(database, lambda: _resume(database, token, data))
+        run = despite_deadlocks(database, lambda: _resume(database, column, key, data))
     if run is None:
         raise HookNotFoundError("no run is waiting for this hook token")
     return run
@@ -78,7 +110,7 @@ _PATIENCE = 0.25
 # the hook skips it and waits, so what was accepted is in the log.
 _POSTGRESQL = f"""
 WITH h AS (
-    SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s
+    SELECT id, run_id FROM django_workflows_hook WHERE {{column}} = %s
     {{unless_yielding}} FOR KEY SHARE
 ), e AS (
     INSERT INTO django_workflows_event
@@ -91,35 +123,39 @@ FROM h LEFT JOIN django_workflows_run r ON r.id = h.run_id
 
 
 def _resume_postgresql(
-    database: BaseDatabaseWrapper, token: str, data: bytes
+    database: BaseDatabaseWrapper, column: str, key: str, data: bytes
 ) -> Run | None:
     patience = time.monotonic() + _PATIENCE
-    run = _send_postgresql(database, token, data)
-    while run is None and _exists(database, token):
+    run = _send_postgresql(database, column, key, data)
+    while run is None and _exists(database, column, key):
         is_patient = time.monotonic() < patience
         if is_patient:
             time.sleep(0.005)
-        run = _send_postgresql(database, token, data, yielding=is_patient)
+        run = _send_postgresql(database, column, key, data, yielding=is_patient)
     return run
 
 
-def _exists(database: BaseDatabaseWrapper, token: str) -> bool:
+def _exists(database: BaseDatabaseWrapper, column: str, key: str) -> bool:
     """Whether the hook is there: then its run waits for a moment without senders."""
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM django_workflows_hook WHERE token_hash = %s",
-            (token_hash(token),),
+            f"SELECT 1 FROM django_workflows_hook WHERE {column} = %s", (key,)
         )
         return cursor.fetchone() is not None
 
 
 def _send_postgresql(
-    database: BaseDatabaseWrapper, token: str, data: bytes, *, yielding: bool = True
+    database: BaseDatabaseWrapper,
+    column: str,
+    key: str,
+    data: bytes,
+    *,
+    yielding: bool = True,
 ) -> Run | None:
     now = now_sql(database)
     unless = f"AND (yield_until IS NULL OR yield_until < {now})" if yielding else ""
-    statement = _POSTGRESQL.format(now=now, unless_yielding=unless)
-    found = Run.objects.using(database.alias).raw(statement, (token_hash(token), data))
+    statement = _POSTGRESQL.format(now=now, column=column, unless_yielding=unless)
+    found = Run.objects.using(database.alias).raw(statement, (key, data))
     run = next(iter(found), None)
     if run is None or run.pk == run.__dict__["held_by"]:
         return run
@@ -130,12 +166,14 @@ def _send_postgresql(
     return run
 
 
-def _resume(database: BaseDatabaseWrapper, token: str, data: bytes) -> Run | None:
+def _resume(
+    database: BaseDatabaseWrapper, column: str, key: str, data: bytes
+) -> Run | None:
     lock = " LOCK IN SHARE MODE" if database.vendor == "mysql" else ""
     with transaction.atomic(using=database.alias), database.cursor() as cursor:
         cursor.execute(
-            "SELECT id, run_id FROM django_workflows_hook WHERE token_hash = %s" + lock,
-            (token_hash(token),),
+            f"SELECT id, run_id FROM django_workflows_hook WHERE {column} = %s{lock}",
+            (key,),
         )
         found = cursor.fetchone()
         if found is None:
@@ -160,15 +198,16 @@ def claim_token(
     )
     with database.cursor() as cursor:
         cursor.execute(
-            f"{begin} django_workflows_hook (id, run_id, token, token_hash, "
-            "sealed_metadata, is_carried, created_at) "
-            "SELECT %s, %s, %s, %s, payload, %s, created_at "
+            f"{begin} django_workflows_hook (id, run_id, token, token_hash, webhook, "
+            "payload_schema, sealed_metadata, is_carried, created_at) "
+            "SELECT %s, %s, %s, %s, %s, %s, payload, %s, created_at "
             f"FROM django_workflows_event WHERE id = %s{end}",
             (
                 hook.correlation_id,
                 run_id,
                 token,
                 token_hash(token),
+                *facts_of(hook.detail),
                 hook.type == HOOK_CARRIED,
                 hook.row_id,
             ),

@@ -12,7 +12,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.continuing import take_over
 from django_workflows.store.database import is_postgresql, marks, moment, now_sql
-from django_workflows.store.hooks import token_hash
+from django_workflows.store.hooks import facts_of, token_hash
 from django_workflows.store.round_types import RunWrite
 
 
@@ -154,18 +154,20 @@ def claim_hooks(database: BaseDatabaseWrapper, runs: Iterable[RunWrite]) -> None
             event.type = log.HOOK_CREATED
             event.detail = {k: v for k, v in event.detail.items() if k != "held_by"}
             held = token_hash(event.detail["token"])
+            row = (
+                event.correlation_id,
+                run.run_id,
+                event.detail["token"],
+                held,
+                *facts_of(event.detail),
+                None if event.payload is None else seal(event.payload),
+                moment(database, event.time),
+            )
             cursor.execute(
                 f"{ignore[0]} django_workflows_hook "
-                "(id, run_id, token, token_hash, sealed_metadata, created_at) "
-                f"VALUES (%s, %s, %s, %s, %s, %s){ignore[1]}",
-                (
-                    event.correlation_id,
-                    run.run_id,
-                    event.detail["token"],
-                    held,
-                    None if event.payload is None else seal(event.payload),
-                    moment(database, event.time),
-                ),
+                "(id, run_id, token, token_hash, webhook, payload_schema, "
+                f"sealed_metadata, created_at) VALUES ({marks(row)}){ignore[1]}",
+                row,
             )
             if cursor.rowcount == 1:
                 continue
@@ -173,10 +175,10 @@ def claim_hooks(database: BaseDatabaseWrapper, runs: Iterable[RunWrite]) -> None
                 "SELECT run_id, id FROM django_workflows_hook WHERE token_hash = %s",
                 (held,),
             )
-            row = cursor.fetchone()
-            if row == (run.run_id, event.correlation_id):
+            holder = cursor.fetchone()
+            if holder == (run.run_id, event.correlation_id):
                 # Held for it by its predecessor.
                 take_over(database, event)
                 continue
             event.type = log.HOOK_CONFLICT
-            event.detail = {**event.detail, "held_by": row[0] if row else ""}
+            event.detail = {**event.detail, "held_by": holder[0] if holder else ""}

@@ -14,7 +14,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.closing import telling
 from django_workflows.store.database import NO_WAITING, to_datetime
-from django_workflows.store.hooks import token_hash
+from django_workflows.store.hooks import facts_of, token_hash
 from django_workflows.store.notify import DONE, DUE, publish
 from django_workflows.store.round_children import (
     asked_to_stop,
@@ -122,11 +122,13 @@ AND type = '{log.HOOK_RECEIVED}' AND NOT (id = ANY(%s))
 """
 _CLAIM_HOOKS = """
 INSERT INTO django_workflows_hook
-    (id, run_id, token, token_hash, sealed_metadata, created_at)
-SELECT c.id, c.run, c.token, c.hash,
+    (id, run_id, token, token_hash, webhook, payload_schema, sealed_metadata,
+    created_at)
+SELECT c.id, c.run, c.token, c.hash, c.webhook, c.schema,
     COALESCE(convert_to(c.p, 'UTF8'), decode(c.b, 'base64')), c.at
 FROM json_to_recordset(%s) AS c(
-    id text, run text, token text, hash text, p text, b text, at timestamptz)
+    id text, run text, token text, hash text, webhook text, schema text, p text,
+    b text, at timestamptz)
 ORDER BY c.hash ON CONFLICT DO NOTHING RETURNING id
 """
 # Whoever waits for the limit of one that was running is told.
@@ -231,11 +233,14 @@ def commit_in_two_trips(
 
 def _claim_json(run: RunWrite, claim: LogEvent) -> dict[str, Any]:
     token = claim.detail["token"]
+    webhook, schema = facts_of(claim.detail)
     return {
         "id": claim.correlation_id,
         "run": run.run_id,
         "token": token,
         "hash": token_hash(token),
+        "webhook": webhook,
+        "schema": schema,
         "at": _iso(claim.time),
         **_bytes(claim.payload),
     }

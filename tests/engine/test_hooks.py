@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pydantic
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
@@ -18,7 +17,6 @@ from django_workflows import (
     aget_hook_by_token,
     aresume_hook,
     create_hook,
-    define_hook,
     get_hook_by_token,
     race,
     resume_hook,
@@ -35,17 +33,6 @@ from tests.engine.transactions import rolled_back
 @step
 def shout(text: str) -> str:
     return text.upper()
-
-
-class Approval(pydantic.BaseModel):
-    """Who has decided what."""
-
-    approved: bool
-    by: str = "nobody"
-
-
-approval = define_hook(Approval)
-amount = define_hook(schema=list[int])
 
 
 @workflow
@@ -169,16 +156,6 @@ async def timing_out_on_a_hook() -> Any:
     except TimeoutError:
         return ["late", await hook]
     return "early"
-
-
-@workflow
-async def approving() -> Any:
-    return await approval.create(token="approval")
-
-
-@workflow
-async def summing() -> int:
-    return sum(await amount.create(token="amount"))
 
 
 def begin(workflows: WorkflowTester, target: Any, *args: Any) -> Run:
@@ -510,41 +487,6 @@ def test_a_wait_that_timed_out_loses_no_payload(workflows: WorkflowTester) -> No
     assert run.result() == ["late", "after all"]
 
 
-# -- schemas --------------------------------------------------------------------------
-
-
-def test_a_defined_hook_delivers_the_validated_value(
-    workflows: WorkflowTester,
-) -> None:
-    run = begin(workflows, approving)
-    assert approval.resume("approval", {"approved": "yes", "by": "me"}) == run
-    workflows.run_until_idle()
-    assert run.result() == Approval(approved=True, by="me")
-
-
-def test_a_defined_hook_delivers_nothing_that_is_invalid(
-    workflows: WorkflowTester,
-) -> None:
-    run = begin(workflows, approving)
-    with pytest.raises(pydantic.ValidationError):
-        approval.resume("approval", {"approved": "perhaps"})
-    assert not Event.objects.filter(type="hook_received").exists()
-    async_to_sync(approval.aresume)("approval", {"approved": False})
-    workflows.run_until_idle()
-    assert run.result() == Approval(approved=False)
-
-
-def test_any_type_can_be_a_schema(workflows: WorkflowTester) -> None:
-    run = begin(workflows, summing)
-    with pytest.raises(pydantic.ValidationError):
-        amount.resume("amount", ["x"])
-    amount.resume("amount", ["1", 2])
-    workflows.run_until_idle()
-    assert run.result() == 3
-
-
 def test_hooks_cannot_be_created_outside_of_a_workflow() -> None:
     with pytest.raises(RuntimeError, match="inside a workflow"):
         create_hook()
-    with pytest.raises(RuntimeError, match="inside a workflow"):
-        approval.create()
