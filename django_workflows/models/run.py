@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -284,6 +285,25 @@ class Run(models.Model):
         from django_workflows.store import results
 
         return await results.await_result(self, timeout)
+
+    def stream(self, namespace: str = "", start: int = 0) -> Iterator[Any]:
+        """The values of the run's stream, as they come, until it is closed.
+
+        `start` is the index of the first one; a negative one counts from the end. Each
+        reader gets every value once, in order; the run's end closes its streams.
+
+        Raises WorkflowRunNotFoundError, and RuntimeError where it would have to wait in
+        a transaction, in which nothing new could be seen.
+        """
+        from django_workflows.store import streams
+
+        return streams.read_stream(self, namespace, start)
+
+    def astream(self, namespace: str = "", start: int = 0) -> AsyncIterator[Any]:
+        """The same for ``async for``."""
+        from django_workflows.store import streams
+
+        return streams.aread_stream(self, namespace, start)
 
     def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: CancelledError arrives at its current await.

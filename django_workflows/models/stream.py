@@ -37,6 +37,11 @@ class Stream(models.Model):
     def __str__(self) -> str:
         return self.namespace or self.id
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be written any more, unless the run is retried."""
+        return self.closed_at is not None or self.run.is_closed
+
 
 class StreamChunk(models.Model):
     """One value of a stream, numbered from 0 without gaps."""

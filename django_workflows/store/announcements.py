@@ -20,7 +20,7 @@ from django.utils.functional import SimpleLazyObject
 from django_workflows import signals
 from django_workflows.models import Run
 from django_workflows.replay import events as log
-from django_workflows.store.database import alias
+from django_workflows.store.database import after_commit, alias
 from django_workflows.store.round_types import RunWrite
 
 logger = logging.getLogger("django_workflows.store")
@@ -89,16 +89,7 @@ def announce_event(
 
 def announce(database: BaseDatabaseWrapper, news: Iterable[News]) -> None:
     """Send signals once the current transaction of this connection is committed."""
-    action = _AfterCommit(list(news))
-    if database.in_atomic_block:
-        database.on_commit(action, robust=True)
-    elif not database.get_autocommit():
-        # One of our own transactions, which Django takes for manual ones: it runs what
-        # is to be run after them, and has no function for adding to it.
-        hooks: list[Any] = database.run_on_commit
-        hooks.append((set(), action, True))
-    else:
-        action()
+    after_commit(database, _AfterCommit(list(news)))
 
 
 class _AfterCommit:

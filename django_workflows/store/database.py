@@ -111,6 +111,20 @@ def transaction(database: BaseDatabaseWrapper) -> Iterator[None]:
             database.set_autocommit(True)
 
 
+def after_commit(database: BaseDatabaseWrapper, action: Callable[[], object]) -> None:
+    """Call `action` once the connection's current transaction is committed, at once
+    if there is none. Django logs what it raises in a transaction."""
+    if database.in_atomic_block:
+        database.on_commit(action, robust=True)
+    elif not database.get_autocommit():
+        # One of our own transactions, which Django takes for manual ones: it runs what
+        # is to be run after them, and has no function for adding to it.
+        hooks: list[Any] = database.run_on_commit
+        hooks.append((set(), action, True))
+    else:
+        action()
+
+
 @contextmanager
 def waiting_for_nobody(database: BaseDatabaseWrapper) -> Iterator[None]:
     """In a transaction of ours: whoever holds what is written here is not waited for.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
+from django_workflows.store.database import after_commit
 
 if TYPE_CHECKING:
     import redis
@@ -20,6 +21,8 @@ logger = logging.getLogger("django_workflows.store")
 DUE = "django_workflows_due"
 #: A run has ended; the payload is its id.
 DONE = "django_workflows_done"
+#: A stream has new chunks, or is closed; the payload is its id.
+STREAM = "django_workflows_stream"
 
 
 def notify(
@@ -35,10 +38,7 @@ def notify(
         with database.cursor() as cursor:
             for payload in wanted:
                 cursor.execute("SELECT pg_notify(%s, %s)", (channel, payload))
-    if database.in_atomic_block:
-        database.on_commit(lambda: publish(channel, wanted), robust=True)
-    else:
-        publish(channel, wanted)
+    after_commit(database, lambda: publish(channel, wanted))
 
 
 def publish(channel: str, payloads: Iterable[str]) -> None:

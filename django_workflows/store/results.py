@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -24,100 +21,9 @@ from django_workflows.errors import (
 )
 from django_workflows.models import Run
 from django_workflows.store.chains import current_run_id
-from django_workflows.store.database import alias, connection
+from django_workflows.store.database import connection
 from django_workflows.store.notify import DONE
-from django_workflows.store.wakers import make_waker
-
-#: Longest wait, in seconds, before looking again although nothing was announced.
-LOOK_AGAIN = 0.5
-
-
-class EndWatcher:
-    """One thread per process that hears of ended runs, for everyone who waits."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        #: Who waits on an event loop.
-        self._tell: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
-        self._generation = 0
-        self._waiting = 0
-        self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
-
-    def __enter__(self) -> Self:
-        with self._changed:
-            self._waiting += 1
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._listen, name="workflows-results", daemon=True
-                )
-                self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        with self._changed:
-            self._waiting -= 1
-
-    @property
-    def generation(self) -> int:
-        return self._generation
-
-    def wait(self, seen: int, timeout: float) -> None:
-        """Wait until something has been announced since generation `seen`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._generation != seen, timeout)
-
-    async def async_wait(self, seen: int, timeout: float) -> None:
-        """The same on an event loop."""
-        loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
-        told = (loop, changed)
-        with self._changed:
-            if self._generation != seen:
-                return
-            self._tell.add(told)
-        try:
-            async with asyncio.timeout(timeout):
-                await changed.wait()
-        except TimeoutError:
-            return
-        finally:
-            with self._changed:
-                self._tell.discard(told)
-
-    def belongs_here(self) -> bool:
-        return self._pid == os.getpid()
-
-    def _listen(self) -> None:
-        waker = make_waker([DONE], alias())
-        idle_since = time.monotonic()
-        try:
-            while True:
-                woken = waker.wait(LOOK_AGAIN)
-                with self._changed:
-                    if self._waiting:
-                        idle_since = time.monotonic()
-                    elif time.monotonic() - idle_since > 5:
-                        self._thread = None
-                        return
-                    if woken:
-                        self._generation += 1
-                        self._changed.notify_all()
-                        for loop, changed in self._tell:
-                            with suppress(RuntimeError):  # it has been closed
-                                loop.call_soon_threadsafe(changed.set)
-        finally:
-            waker.close()
-
-
-_watcher = EndWatcher()
-
-
-def _get_watcher() -> EndWatcher:
-    global _watcher
-    if not _watcher.belongs_here():
-        _watcher = EndWatcher()  # the thread stayed behind in the parent of the fork
-    return _watcher
+from django_workflows.store.watching import LOOK_AGAIN, watching
 
 
 def wait_for_result(run: Run, timeout: Duration | None = None) -> Any:
@@ -128,11 +34,9 @@ def wait_for_result(run: Run, timeout: Duration | None = None) -> Any:
         _refuse_in_transaction(run)
         step = context.current_step()
         lent = nullcontext() if step is None else step.waiting()
-        with lent, _get_watcher() as watcher:
-            seen = watcher.generation
+        with lent, watching((DONE, None)) as watch:
             while (outcome := wait.look()) is None:
-                watcher.wait(seen, wait.longest())
-                seen = watcher.generation
+                watch.wait(wait.longest())
     return _unpack(outcome)
 
 
@@ -143,11 +47,9 @@ async def await_result(run: Run, timeout: Duration | None = None) -> Any:
     outcome = await look()
     if outcome is None:
         await sync_to_async(_refuse_in_transaction)(run)
-        with _get_watcher() as watcher:
-            seen = watcher.generation
+        with watching((DONE, None)) as watch:
             while (outcome := await look()) is None:
-                await watcher.async_wait(seen, wait.longest())
-                seen = watcher.generation
+                await watch.async_wait(wait.longest())
     return _unpack(outcome)
 
 

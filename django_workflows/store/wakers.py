@@ -61,12 +61,19 @@ class Backoff:
         self._pause = self._first
 
 
+#: Channels and payloads that were heard.
+News = frozenset[tuple[str, str]]
+
+
 class Waker(ABC):
     """Waits for the sign that something may have changed.
 
     A waker belongs to the process and thread that made it; only :meth:`wake` may be
     called from other threads. It must be closed before, or made after, a fork.
     """
+
+    #: What ended the last :meth:`wait`, where that can be told; None: anything.
+    news: News | None = None
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
@@ -198,6 +205,7 @@ class PostgresWaker(Waker):
         self._connection: psycopg.Connection[Any] | None = None
         self._backoff = Backoff()
         self._polling = False
+        self._heard: set[tuple[str, str]] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
@@ -207,6 +215,7 @@ class PostgresWaker(Waker):
         """Wait for a notification; a lost connection counts as one."""
         import psycopg
 
+        self.news = None
         if self._connection is None:
             pause = POLL_INTERVAL if self._polling else self._backoff.next()
             self._select(min(timeout, pause), None)
@@ -214,7 +223,11 @@ class PostgresWaker(Waker):
                 self._connect()
             return True
         try:
-            return self._wait_for(timeout, self._channels) is not None
+            channel = self._wait_for(timeout, self._channels)
+            self.news, self._heard = frozenset(self._heard), set()
+            if channel == "":
+                self.news = None  # whoever woke it knows why
+            return channel is not None
         except (psycopg.Error, OSError) as error:
             logger.warning("PostgreSQL waker lost its connection: %s", error)
             self._disconnect()
@@ -290,6 +303,7 @@ class PostgresWaker(Waker):
         with psycopg.connect(**self._parameters(), autocommit=True) as other:
             other.execute("SELECT pg_notify(%s, '')", [channel])
         heard = self._wait_for(PROBE_TIMEOUT, (channel,))
+        self._heard.clear()
         self._connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
         return heard == channel
 
@@ -303,7 +317,9 @@ class PostgresWaker(Waker):
             heard = None
             while (notification := pgconn.notifies()) is not None:
                 channel = notification.relname.decode()
-                heard = channel if channel in channels else heard
+                if channel in channels:
+                    heard = channel
+                    self._heard.add((channel, notification.extra.decode()))
             if heard is not None:
                 return heard
             left = deadline - time.monotonic()
@@ -339,6 +355,9 @@ class RedisWaker(Waker):
         self._channels = tuple(channels)
         self._client: Any = redis.Redis.from_url(url)
         self._woken = threading.Event()
+        #: What was heard since the last wait; None once that was not all.
+        self._heard: set[tuple[str, str]] | None = set()
+        self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._listen, name="workflows-redis-waker", daemon=True
@@ -348,12 +367,25 @@ class RedisWaker(Waker):
     def wait(self, timeout: float) -> bool:
         """Wait for a message; a lost connection counts as one."""
         woken = self._woken.wait(max(0.0, timeout))
-        self._woken.clear()
+        with self._lock:
+            self._woken.clear()
+            heard, self._heard = self._heard, set()
+        self.news = None if heard is None else frozenset(heard)
         return woken
 
     def wake(self) -> None:
         """End the wait."""
-        self._woken.set()
+        self._tell(None)
+
+    def _tell(self, message: dict[str, Any] | None) -> None:
+        """Something was heard, or may have been missed."""
+        with self._lock:
+            if message is None or message["type"] != "message":
+                self._heard = None
+            elif self._heard is not None:
+                channel, payload = message["channel"], message["data"]
+                self._heard.add((_text(channel), _text(payload)))
+            self._woken.set()
 
     def close(self) -> None:
         """End the thread, which closes its connection."""
@@ -372,12 +404,18 @@ class RedisWaker(Waker):
                     while not self._closed.is_set():
                         # The confirmation wakes too: what was published before
                         # the subscription (again) stood must be looked for.
-                        if pubsub.get_message(timeout=REDIS_SLICE) is not None:
+                        message = pubsub.get_message(timeout=REDIS_SLICE)
+                        if message is not None:
                             backoff.reset()
-                            self._woken.set()
+                            self._tell(message)
             except (RedisError, OSError, ValueError) as error:
                 if self._closed.is_set():
                     return
                 logger.warning("Redis waker lost its connection: %s", error)
-                self._woken.set()
+                self._tell(None)
                 self._closed.wait(backoff.next())
+
+
+def _text(value: bytes | str) -> str:
+    """What Redis said: a URL with ``decode_responses`` makes it text."""
+    return value if isinstance(value, str) else value.decode()
