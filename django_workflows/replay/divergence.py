@@ -36,6 +36,5 @@ def told_all(events: Sequence[LogEvent]) -> str:
 
 
 def told(event: LogEvent) -> str:
-    name = event.detail.get("name")
     number = "" if event.seq is None else f" (event {event.seq})"
-    return f"{event.type} {name or event.correlation_id}".strip() + number
+    return f"{event.type} {event.subject}".strip() + number

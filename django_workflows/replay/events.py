@@ -123,7 +123,14 @@ class LogEvent:
         self.seq = seq
         self.row_id = row_id
 
+    @property
+    def subject(self) -> str:
+        """What the entry is about, for people: a name, or else an id. What a hook is
+        named by is its token, a secret."""
+        is_hook = self.type in (HOOK_CREATED, HOOK_CONFLICT)
+        name: str = "" if is_hook else self.detail.get("name", "")
+        return name or self.correlation_id
+
     def __repr__(self) -> str:
         number = "unnumbered" if self.seq is None else f"#{self.seq}"
-        name = self.detail.get("name") or self.correlation_id
-        return f"<{number} {self.type} {name}>"
+        return f"<{number} {self.type} {self.subject}>"

@@ -42,7 +42,7 @@ class Hook(Operation):
         while True:
             if self.future.done() and self.future.result() is not None:
                 raise HookConflictError(
-                    f"the hook token {self.token!r} is held by run "
+                    f"the token of hook {self.id} is held by run "
                     f"{self.future.result()}",
                     token=self.token,
                     run_id=self.future.result(),
@@ -52,7 +52,7 @@ class Hook(Operation):
                 # in the same moment loses nothing.
                 return self.execution.decode(self._payloads.popleft())
             if self.is_disposed:
-                raise HookDisposedError(f"the hook {self.token!r} has been disposed of")
+                raise HookDisposedError(f"hook {self.id} has been disposed of")
             waiter = self.execution.loop.create_future()
             self._waiters.append(waiter)
             try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from django_workflows.core.serialization.names import display_name
 from django_workflows.replay.api import current_execution
 from django_workflows.replay.definitions import BoundStep, Step, Workflow
 from django_workflows.replay.execution import Execution
@@ -118,10 +119,10 @@ class Saga:
         if not self._execution.is_silent:
             run_id = self._execution.info.run_id
             logger.error(
-                "the compensation %s of run %s failed: %s",
+                "the compensation %s of run %s failed with %s; its log says more",
                 compensation.name,
                 run_id,
-                error,
+                display_name(type(error)),
                 extra={"action": "compensation_failed", "run_id": run_id},
             )
 

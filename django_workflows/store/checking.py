@@ -290,6 +290,6 @@ def _told(event: LogEvent, events: list[LogEvent]) -> str:
     """The event's type, and the name of what it is about."""
     for other in events:
         if event.correlation_id == other.correlation_id and "name" in other.detail:
-            name = event.detail.get("name") or other.detail["name"]
-            return f"{event.type} {name}"
+            about = event if "name" in event.detail else other
+            return f"{event.type} {about.subject}"
     return event.type

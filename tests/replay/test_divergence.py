@@ -71,6 +71,22 @@ def test_changed_argument() -> None:
     assert _line(flow, "echo(2)") in str(_blocked(_recorded(), flow))
 
 
+@pytest.mark.parametrize("token", ["window", None])
+def test_token_of_a_hook_is_not_told(token: str | None) -> None:
+    @workflow
+    async def before() -> Any:
+        await create_hook("door")
+
+    @workflow
+    async def after() -> Any:
+        await create_hook(token)
+
+    error = str(_blocked(drive(before), after))
+    assert "the code issued hook_created hook_" in error
+    assert "door" not in error
+    assert "window" not in error
+
+
 def test_changed_kind() -> None:
     @workflow
     async def flow() -> Any:

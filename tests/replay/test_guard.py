@@ -500,6 +500,8 @@ def test_library_loaded_later_is_watched(
     fake = types.ModuleType("requests.sessions")
     fake.Session = Session  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "requests.sessions", fake)
+    # Should the real one be loaded already, this is no more than its replacement.
+    monkeypatch.setitem(sys.modules, "requests.loaded_later", fake)
     with (
         pytest.raises(WorkflowGuardError, match=r"requests\.request\(\).*fetch"),
         guard,

@@ -159,4 +159,6 @@ def _blaming(what: str) -> Iterator[None]:
     except WorkflowError:
         raise
     except Exception as error:
-        raise SerializationError(f"{what} failed: {error!r}") from error
+        # Not its text, which tells what the payload holds: this one gets into logs.
+        name = display_name(type(error))
+        raise SerializationError(f"{what} failed with {name}") from error

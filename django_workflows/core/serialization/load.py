@@ -6,6 +6,7 @@ from typing import Any
 
 from django_workflows.core.serialization.decode import Decoder
 from django_workflows.core.serialization.format import DAMAGE, Node, read
+from django_workflows.core.serialization.names import display_name
 from django_workflows.errors import SerializationError
 
 
@@ -47,4 +48,6 @@ def _decode(decoder: Decoder, node: Node) -> Any:
     try:
         return decoder.decode(node)
     except DAMAGE as error:
-        raise SerializationError(f"damaged payload: {error!r}") from error
+        # Not its text, which tells what the payload holds: this one gets into logs.
+        name = display_name(type(error))
+        raise SerializationError(f"damaged payload: {name}") from error

@@ -11,6 +11,7 @@ from django_workflows.core.serialization.encode import Encoder, short
 from django_workflows.core.serialization.exceptions import safe_message
 from django_workflows.core.serialization.format import DAMAGE, TAG, Node, read
 from django_workflows.core.serialization.hiding import HIDDEN, Hiding
+from django_workflows.core.serialization.names import display_name
 from django_workflows.core.serialization.registry import UnsupportedError
 from django_workflows.errors import SerializationError, WorkflowError
 
@@ -43,7 +44,8 @@ def to_plain(data: bytes, hiding: Hiding = _NOTHING_HIDDEN) -> Any:
     try:
         return _Plain(hiding).plain(node)
     except DAMAGE as error:
-        raise SerializationError(f"damaged payload: {error!r}") from error
+        name = display_name(type(error))
+        raise SerializationError(f"damaged payload: {name}") from error
 
 
 class _Plain:

@@ -153,11 +153,10 @@ def _fork(database: BaseDatabaseWrapper, run_id: str, from_step: str | int) -> s
     for hook in sorted(hooks, key=lambda hook: token_hash(hook.detail["token"])):
         held_by = claim_token(database, new.id, hook)
         if held_by is not None:
-            token = hook.detail["token"]
             raise HookConflictError(
-                f"run {run_id} cannot be forked here: the fork would need the hook "
-                f"token {token!r}, which run {held_by} holds",
-                token=token,
+                f"run {run_id} cannot be forked here: the fork would need the token "
+                f"of its hook {hook.correlation_id}, which run {held_by} holds",
+                token=hook.detail["token"],
                 run_id=held_by,
             )
     return new.id

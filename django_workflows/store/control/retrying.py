@@ -173,8 +173,8 @@ def _claim_hooks(
         held_by = claim_token(database, run_id, hook)
         if held_by is not None:
             raise InvalidRunStateError(
-                f"run {run_id} cannot be retried: its hook token "
-                f"{hook.detail['token']!r} is held by run {held_by} by now",
+                f"run {run_id} cannot be retried: the token of its hook "
+                f"{hook.correlation_id} is held by run {held_by} by now",
                 run_id=run_id,
             )
 

@@ -190,6 +190,18 @@ def test_a_class_without_the_method_any_more_is_unknown_code() -> None:
         loads(data)
 
 
+def test_what_a_payload_holds_is_not_told_when_it_cannot_be_read() -> None:
+    """The text gets into a column and into logs; what is behind it is the cause."""
+    data = dumps(Money(1, "EUR")).replace(b'"in":', b'"at":')
+    with pytest.raises(SerializationError, match="failed with KeyError") as caught:
+        loads(data)
+    assert "'in'" not in str(caught.value)
+    assert str(caught.value.__cause__) == "'in'"
+    with pytest.raises(SerializationError, match="damaged payload: ") as caught:
+        loads(b'{"$":"int","v":"hush"}')
+    assert "hush" not in str(caught.value)
+
+
 def test_only_the_module_of_the_class_is_asked() -> None:
     """A class that merely calls itself like another is refused, not confused."""
     fake = types.new_class("Money", (Money,))
