@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
     from django_workflows.replay.saga import Saga, saga
+    from django_workflows.replay.webhooks import Webhook, create_webhook
     from django_workflows.store.control.bulk import (
         BulkResult,
         acancel_runs,
@@ -122,6 +123,7 @@ _HOMES = {
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",
+    "replay.webhooks": "Webhook create_webhook",
     "store.control.bulk": (
         "BulkResult acancel_runs aretry_runs aterminate_runs cancel_runs retry_runs "
         "terminate_runs"
@@ -163,6 +165,7 @@ __all__ = [
     "StepMetadata",
     "StepTimeoutError",
     "UnknownCodeError",
+    "Webhook",
     "WebhookRequest",
     "WebhookResponse",
     "Workflow",
@@ -187,6 +190,7 @@ __all__ = [
     "cancel_runs",
     "continue_as_new",
     "create_hook",
+    "create_webhook",
     "define_hook",
     "deprecate_patch",
     "fetch",

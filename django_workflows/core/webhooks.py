@@ -17,6 +17,8 @@ from django_workflows.core.forms import Form, Query, parse_form
 from django_workflows.core.headers import Headers, HeaderSource, decode_text
 from django_workflows.core.serialization import register_type
 
+#: Where webhooks are, below the site's address; the token follows.
+PATH = ".well-known/workflow/v1/webhook/"
 #: Statuses whose answers have no body.
 EMPTY = frozenset({204, 205, 304})
 #: What the server says of the connection and the length is not for us to say.
@@ -34,7 +36,8 @@ RESERVED = frozenset(
         "upgrade",
     }
 )
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: What names of methods and of headers are made of.
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -98,7 +101,7 @@ def _with_type(source: HeaderSource, content_type: str) -> Headers:
 
 def _checked(headers: Headers) -> Headers:
     for name, value in headers.pairs:
-        if not _NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
         if name.lower() in RESERVED:
             raise ValueError(f"the header {name} is the server's own to send")
@@ -191,6 +194,20 @@ class WebhookRequest:
         return f"<WebhookRequest {self.method}, {len(self.body)} bytes>"
 
 
+@dataclass(frozen=True)
+class WithResponse:
+    """What is stored as the metadata of a webhook that answers by itself: the answer,
+    which may be large or secret, and what its workflow gave as metadata."""
+
+    response: WebhookResponse
+    metadata: Any = None
+
+
+def metadata_of(stored: Any) -> Any:
+    """What the workflow gave as metadata of a hook, by what is stored."""
+    return stored.metadata if isinstance(stored, WithResponse) else stored
+
+
 def _answer_nowhere(request: WebhookRequest, response: WebhookResponse) -> None:
     raise RuntimeError(
         "respond_with() can only be called inside a step, in a project with "
@@ -224,4 +241,10 @@ register_type(
     encode=lambda response: [response.status, response.body, response.headers],
     decode=lambda parts: WebhookResponse(*parts),
     name="django_workflows.WebhookResponse",
+)
+register_type(
+    WithResponse,
+    encode=lambda stored: [stored.response, stored.metadata],
+    decode=lambda parts: WithResponse(*parts),
+    name="django_workflows.WithResponse",
 )

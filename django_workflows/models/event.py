@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workflows.core import failures, serialization
 from django_workflows.core.payloads import unseal
+from django_workflows.core.webhooks import metadata_of
 from django_workflows.replay import events as log
 
 #: Under which name a payload of an event of this type appears in `Event.data`.
@@ -20,6 +21,7 @@ PAYLOAD_NAMES = {
     log.STEP_COMPLETED: "output",
     log.HOOK_CREATED: "metadata",
     log.HOOK_CONFLICT: "metadata",
+    log.HOOK_CARRIED: "metadata",
     log.HOOK_RECEIVED: "payload",
     log.CHILD_CREATED: "input",
     log.CHILD_COMPLETED: "output",
@@ -92,6 +94,8 @@ class Event(models.Model):
         elif name == "input":
             args, kwargs = serialization.loads_call(payload)
             data["args"], data["kwargs"] = args, kwargs
+        elif name == "metadata":
+            data[name] = metadata_of(serialization.loads(payload))
         else:
             data[name] = serialization.loads(payload)
         return data

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_workflows.core import serialization
 from django_workflows.core.payloads import unseal
+from django_workflows.core.webhooks import metadata_of
 
 
 class Hook(models.Model):
@@ -51,4 +52,4 @@ class Hook(models.Model):
         """What the workflow said about the hook when it made it."""
         if self.sealed_metadata is None:
             return None
-        return serialization.loads(unseal(bytes(self.sealed_metadata)))
+        return metadata_of(serialization.loads(unseal(bytes(self.sealed_metadata))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django_workflows.core import serialization
 from django_workflows.core.payloads import check_size
@@ -134,6 +134,13 @@ class Hook(Operation):
             if not waiter.done():
                 waiter.set_result(None)
 
+    def take_over(self, carried: Hook) -> None:
+        """Go on with what a predecessor's hook has received meanwhile."""
+        self._payloads = carried._payloads
+
+
+H = TypeVar("H", bound=Hook)
+
 
 def create_hook(
     execution: Execution,
@@ -141,6 +148,17 @@ def create_hook(
     metadata: Any,
     facts: Mapping[str, Any] | None = None,
 ) -> Hook:
+    """Claim a token, or one that nobody can guess; see :func:`claim`."""
+    return claim(Hook, execution, token, metadata, facts)
+
+
+def claim(
+    kind: type[H],
+    execution: Execution,
+    token: str | None,
+    metadata: Any,
+    facts: Mapping[str, Any] | None,
+) -> H:
     """Claim a token, or one that nobody can guess.
 
     `facts` are what other processes have to know of the hook, plain JSON: they go into
@@ -170,6 +188,8 @@ def create_hook(
             payload=payload,
         )
     )
-    hook = carried or Hook(execution, event.correlation_id, event.detail["token"])
+    hook = kind(execution, event.correlation_id, event.detail["token"])
+    if carried:
+        hook.take_over(carried)
     execution.hooks[hook.id] = hook
     return hook

@@ -54,8 +54,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
                 (run_id,),
             )
         cursor.execute(
-            "SELECT id, token, webhook, payload_schema FROM django_workflows_hook "
-            "WHERE run_id = %s ORDER BY created_at, id",
+            "SELECT id, sealed_metadata, token, webhook, payload_schema "
+            "FROM django_workflows_hook WHERE run_id = %s ORDER BY created_at, id",
             (run_id,),
         )
         hooks = cursor.fetchall()
@@ -73,8 +73,8 @@ def _start(database: BaseDatabaseWrapper, run_id: str, successor: Successor) -> 
         events: list[tuple[int | None, str, str, str, bytes | None]]
         events = [(1, RUN_CREATED, "", "", seal(successor.input))]
         events += [
-            (seq, HOOK_CARRIED, hook_id, json.dumps(claim_detail(*claimed)), None)
-            for seq, (hook_id, *claimed) in enumerate(hooks, 2)
+            (seq, HOOK_CARRIED, hook_id, json.dumps(claim_detail(*claimed)), metadata)
+            for seq, (hook_id, metadata, *claimed) in enumerate(hooks, 2)
         ]
         # Read by nobody yet, so before what is unread in the inbox.
         events += [
