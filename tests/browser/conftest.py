@@ -1,0 +1,79 @@
+"""One Chromium for all of these tests, a fresh context for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from tests.browser.scripted import ScriptedServer
+
+#: What distributions and vendors call it.
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    """Playwright, for this package only: its event loop occupies the thread."""
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Django takes that loop for async code, which this is not.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        expect.set_options(timeout=30_000)
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """The system's Chromium, else one that Playwright has installed."""
+    found = filter(None, map(shutil.which, NAMES))
+    path = Path(next(found, playwright.chromium.executable_path))
+    if not path.exists():
+        reason = (
+            f"no browser: none of {', '.join(NAMES)} is installed "
+            "(`apt-get install chromium`, or `playwright install chromium`)"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    browser = playwright.chromium.launch(executable_path=path)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own session; what it complains about fails the test.
+
+    Requests that fail are no complaint: connections are cut on purpose here.
+    """
+    complaints: list[str] = []
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and "net::ERR" not in message.text
+            else None
+        ),
+    )
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture(params=["websocket", "sse"])
+def server(page: Page, request: pytest.FixtureRequest) -> ScriptedServer:
+    """A site whose streams say what the test wants them to say."""
+    return ScriptedServer(page, request.param)
+
+
+@pytest.fixture
+def websockets(page: Page) -> ScriptedServer:
+    """The same over websockets alone, for what does not depend on the transport."""
+    return ScriptedServer(page, "websocket")
