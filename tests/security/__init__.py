@@ -1,0 +1,1 @@
+"""What has to stay secret stays secret, wherever it passes."""
