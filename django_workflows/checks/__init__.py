@@ -9,10 +9,18 @@ Importing this package registers them all, under the tag `workflows`.
 | E010-E012, W010-W017 | `cluster` | `Q_CLUSTER` |
 | E020-E026, W020 | `options` | `WORKFLOWS` |
 | W030-W037 | `database` | the database that holds the runs |
+| E027-E028, W040-W044 | `security` | who may do what, and what is kept secret |
 """
 
 from __future__ import annotations
 
-from django_workflows.checks import cluster, database, definitions, options, sources
+from django_workflows.checks import (
+    cluster,
+    database,
+    definitions,
+    options,
+    security,
+    sources,
+)
 
-__all__ = ["cluster", "database", "definitions", "options", "sources"]
+__all__ = ["cluster", "database", "definitions", "options", "security", "sources"]

@@ -14,6 +14,11 @@ from django.utils.module_loading import import_string
 
 from django_workflows.conf import DEFAULTS, conf
 
+_LISTS = ("PERMISSION_CLASSES", "AUTHENTICATION_CLASSES")
+"""Keys that take a list, besides those whose default is one."""
+_SECRET = ("ENCRYPTION_KEYS", "REDIS_URL")
+"""Keys whose values are not repeated in messages, which end in logs."""
+
 
 @checks.register("workflows")
 def check_options(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -59,8 +64,9 @@ def _unknown(key: str) -> checks.CheckMessage:
 def _wrong_values(given: Mapping[str, Any]) -> Iterator[checks.CheckMessage]:
     for key, value in given.items():
         if key in DEFAULTS and (problem := _problem(key, value)):
+            shown = "" if key in _SECRET else f" = {value!r}"
             yield checks.Error(
-                f"WORKFLOWS[{key!r}] = {value!r}: {problem}.",
+                f"WORKFLOWS[{key!r}]{shown}: {problem}.",
                 hint=f"The default is {DEFAULTS[key]!r}.",
                 id="django_workflows.E022",
             )
@@ -78,11 +84,13 @@ def _problem(key: str, value: Any) -> str | None:
     if isinstance(default, int):
         whole = isinstance(value, int) and not isinstance(value, bool)
         return None if whole and value > 0 else "it has to be a positive whole number"
-    if isinstance(default, list):
-        listed = isinstance(value, list | tuple)
-        return None if listed else "it has to be a list"
     if default is None and value is None:
         return None
+    if isinstance(default, list) or key in _LISTS:
+        if not isinstance(value, list | tuple):
+            return "it has to be a list"
+        texts = key in _LISTS or all(isinstance(item, str) for item in value)
+        return None if texts else "it has to be a list of texts"
     if isinstance(getattr(conf, key), str | float):
         return None
     return "it has to be text"
