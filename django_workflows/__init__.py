@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         start,
         start_many,
     )
+    from django_workflows.webhooks.receiving import aresume_webhook, resume_webhook
     from django_workflows.worker.q2.settings import q_cluster
 
 _ERRORS = (
@@ -130,6 +131,7 @@ _HOMES = {
     ),
     "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
     "store.launching": "aget_run astart astart_many get_run start start_many",
+    "webhooks.receiving": "aresume_webhook resume_webhook",
     "worker.q2.settings": "q_cluster",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -183,6 +185,7 @@ __all__ = [
     "aget_hook_by_token",
     "aget_run",
     "aresume_hook",
+    "aresume_webhook",
     "aretry_runs",
     "astart",
     "astart_many",
@@ -207,6 +210,7 @@ __all__ = [
     "random",
     "register_type",
     "resume_hook",
+    "resume_webhook",
     "retry_runs",
     "saga",
     "set_attributes",

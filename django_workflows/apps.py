@@ -18,7 +18,8 @@ class WorkflowsConfig(AppConfig):
     def ready(self) -> None:
         from django_workflows import checks  # noqa: F401  (registers them)
         from django_workflows.http import fetching  # noqa: F401  (registers the step)
-        from django_workflows.store import launching
+        from django_workflows.store import deliveries, launching
 
         launching.install()
+        deliveries.install()
         autodiscover_modules("workflows")

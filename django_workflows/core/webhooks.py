@@ -172,6 +172,12 @@ class WebhookRequest:
         """
         return parse_form(self.headers, self.body)
 
+    def awaiting(self, delivery_id: str) -> WebhookRequest:
+        """This request, whose sender waits under that id."""
+        return WebhookRequest(
+            self.method, self.url, self.headers, self.body, delivery_id
+        )
+
     def respond_with(self, response: WebhookResponse) -> None:
         """Answer the sender, who waits; from a step, of a webhook with
         ``respond_with="manual"``.

@@ -23,6 +23,8 @@ DUE = "django_workflows_due"
 DONE = "django_workflows_done"
 #: A stream has new chunks, or is closed; the payload is its id.
 STREAM = "django_workflows_stream"
+#: A step has answered a webhook's sender; the payload is the delivery's id.
+ANSWERED = "django_workflows_answered"
 
 
 def notify(

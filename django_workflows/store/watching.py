@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from django_workflows.store.database import alias
-from django_workflows.store.notify import DONE, STREAM
+from django_workflows.store.notify import ANSWERED, DONE, STREAM
 from django_workflows.store.wakers import News, make_waker
 
 #: What the thread listens to.
-CHANNELS = (DONE, STREAM)
+CHANNELS = (ANSWERED, DONE, STREAM)
 #: Longest wait, in seconds, before looking again although nothing was announced.
 LOOK_AGAIN = 0.5
 #: Seconds for which the thread goes on listening when nobody waits any more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 from unittest.mock import Mock
@@ -16,7 +17,7 @@ from django_workflows.errors import (
 from django_workflows.models import Run, Step, Worker
 from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
-from django_workflows.store import due, sweep, workers
+from django_workflows.store import deliveries, due, sweep, workers
 from django_workflows.store.announcements import send_held_back
 from django_workflows.store.chains import current_run_id
 from django_workflows.store.checking import check_history
@@ -50,14 +51,17 @@ class WorkflowTester:
     def __init__(self) -> None:
         self._executor = InlineExecutor()
         self._now_us = 0
+        self._is_running = False
         self._reactor: Reactor
 
     def __enter__(self) -> Self:
         self._set_now(database_time(connection()))
         self._begin_worker()
+        deliveries.answer_by(self._bring_answer)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        deliveries.answer_by(None)
         self._reactor.forget_all()
         freeze_time(None)
 
@@ -128,6 +132,13 @@ class WorkflowTester:
 
         Runs begun by a plain ``start()`` are picked up, of whatever queue.
         """
+        was_running, self._is_running = self._is_running, True
+        try:
+            self._run_until_idle()
+        finally:
+            self._is_running = was_running
+
+    def _run_until_idle(self) -> None:
         reactor = self._reactor
         reactor.queues = self._queues()
         send_held_back(connection())
@@ -144,6 +155,24 @@ class WorkflowTester:
             held_up = any(run.is_frozen for run in reactor.owned.values())
             if not (reactor.let_go() and held_up):
                 return
+
+    def _bring_answer(self, is_answered: Callable[[], bool], seconds: float) -> None:
+        """A webhook's sender waits, on this thread, for the answer of a step: do all
+        that happens until then, or for as long as it waits."""
+        if self._is_running:
+            raise RuntimeError(
+                "the code of a step waits here for the answer to a webhook, and no "
+                "other runs meanwhile: mock the step, or send the request from the test"
+            )
+        until_us = self._now_us + round(seconds * 1_000_000)
+        self.run_until_idle()
+        while not is_answered():
+            next_us = self._next_due_us()
+            if next_us is None or next_us >= until_us:
+                self._set_now(until_us)
+                return
+            self._set_now(next_us)
+            self.run_until_idle()
 
     def _is_busy(self) -> bool:
         """Whether something goes on by itself: not what waits for another

@@ -1,0 +1,70 @@
+"""Workflows with webhooks, for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_workflows import (
+    WebhookRequest,
+    WebhookResponse,
+    create_hook,
+    create_webhook,
+    hmac_signature,
+    sleep,
+    step,
+    workflow,
+)
+
+
+@step(max_retries=0)
+def greet(request: WebhookRequest) -> str:
+    request.respond_with(WebhookResponse.text(f"Hello, {request.text()}!", 201))
+    return "answered"
+
+
+@step(max_retries=0)
+async def agreet(request: WebhookRequest) -> str:
+    await request.arespond_with(WebhookResponse.json({"hello": request.json()}))
+    return "answered"
+
+
+@workflow
+async def receiving(token: str = "w", **options: Any) -> WebhookRequest:
+    """Returns the first request."""
+    request: WebhookRequest = await create_webhook(token, **options)
+    return request
+
+
+@workflow
+async def collecting(token: str, count: int, **options: Any) -> list[bytes]:
+    """Returns the bodies of several requests."""
+    bodies: list[bytes] = []
+    with create_webhook(token, **options) as hook:
+        while len(bodies) < count:
+            bodies.append((await hook).body)
+    return bodies
+
+
+@workflow
+async def greeting(token: str = "w", delay: str | None = None) -> Any:
+    request = await create_webhook(token, respond_with="manual")
+    if delay is not None:
+        await sleep(delay)
+    return await greet(request)
+
+
+@workflow
+async def agreeting(token: str = "w") -> Any:
+    return await agreet(await create_webhook(token, respond_with="manual"))
+
+
+@workflow
+async def signed(token: str, scheme: str, count: int = 1) -> list[bytes]:
+    verify = hmac_signature("TEST_SECRETS", scheme=scheme)
+    hook = create_webhook(token, verify=verify)
+    return [(await hook).body for _ in range(count)]
+
+
+@workflow
+async def plain(token: str) -> Any:
+    return await create_hook(token)
