@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from base64 import b64encode
-from functools import lru_cache
 
 from django.db import connection
 
-_MARKER = re.compile(rb"zq([a-z_]+)qz")
-
 
 def mark(name: str) -> str:
-    """A text that is found again. ``name`` consists of small letters and ``_``."""
-    return f"zq{name}qz"
+    """A text that is found again."""
+    return f"zq-{name}-qz"
 
 
 class Spy:
-    """Looks for marked values and remembers whose it has found."""
+    """Looks for values, by names, and remembers which it has found."""
 
     def __init__(self, *names: str) -> None:
-        self.names = names
         self.found: set[str] = set()
+        self._disguises: dict[str, list[bytes]] = {}
+        for name in names:
+            self.look_for(name, mark(name).encode())
+
+    def look_for(self, name: str, value: bytes) -> None:
+        """Know a value as it is, in hexadecimal digits and in base64."""
+        found = [value, value.hex().encode(), ascii(value)[2:-1].encode()]
+        for offset in range(3):
+            text = b64encode(bytes(offset) + value)
+            # What depends on the neighbours as well is left out.
+            found.append(text[(0, 2, 3)[offset] : len(text) - 4])
+        self._disguises[name] = found
 
     def look_at(self, data: bytes | str) -> None:
-        """Find what is marked, also in hexadecimal digits and in base64."""
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")
-        self.found |= {name.decode() for name in _MARKER.findall(data)}
-        lowered = data.lower()
-        for name in self.names:
-            hexadecimal, *others = _disguises(name)
-            if hexadecimal in lowered or any(other in data for other in others):
+        for name, disguises in self._disguises.items():
+            if any(disguise in data for disguise in disguises):
                 self.found.add(name)
 
     def look_at_database(self) -> None:
@@ -50,13 +54,20 @@ class Spy:
             self.look_at(str(value))
 
 
-@lru_cache(maxsize=200)
-def _disguises(name: str) -> list[bytes]:
-    """The marked value in hexadecimal digits, and in base64 behind 0, 1 or 2 bytes."""
-    value = mark(name).encode()
-    found = [value.hex().encode()]
-    for offset in range(3):
-        text = b64encode(bytes(offset) + value)
-        # What depends on the neighbours as well is left out.
-        found.append(text[(0, 2, 3)[offset] : len(text) - 4])
-    return found
+class Tap(logging.Handler):
+    """Keeps all that is logged: messages, tracebacks, and what goes with them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        more = [
+            repr(value)
+            for key, value in vars(record).items()
+            if key not in ("exc_info", "exc_text", "msg", "args")
+        ]
+        self.lines.append(" ".join([self.format(record), *more]))
+
+    def __contains__(self, text: str) -> bool:
+        return any(text in line for line in self.lines)

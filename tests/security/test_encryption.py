@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,53 +13,19 @@ from hypothesis import strategies as st
 from django_workflows import (
     SerializationError,
     UnknownCodeError,
-    WorkflowRunFailedError,
     get_run,
     resume_hook,
     start,
 )
 from django_workflows.core.payloads import seal, unseal
 from django_workflows.core.serialization import dumps, loads
-from django_workflows.models import Event, Run
+from django_workflows.models import Event
 from django_workflows.testing import WorkflowTester
 from tests.security import workflows as flows
 from tests.security.markers import Spy, mark
+from tests.security.passing import PAYLOADS, TOKENS, pass_everything
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-CHANNELS = (
-    "run_input",
-    "run_option",
-    "run_output",
-    "run_error",
-    "error_argument",
-    "step_argument",
-    "step_option",
-    "step_result",
-    "step_error",
-    "cause_of_error",
-    "attribute_of_error",
-    "retried_error",
-    "heartbeat_details",
-    "argument_of_retried",
-    "argument_of_failing",
-    "argument_of_starting",
-    "argument_on_another_queue",
-    "input_of_started_run",
-    "child_input",
-    "child_output",
-    "child_error",
-    "input_of_failing_child",
-    "compensation_argument",
-    "compensation_error",
-    "hook_metadata",
-    "hook_payload",
-    "metadata_of_carried",
-    "unread_payload",
-    "late_payload",
-    "carried_payload",
-    "argument_of_successor",
-    "unreadable_payload",
-)
 
 
 def encrypted(*keys: str) -> dict[str, Any]:
@@ -70,73 +35,23 @@ def encrypted(*keys: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def spy() -> Iterator[Spy]:
-    yield Spy(*CHANNELS)
-    flows.Fragile.readable = True
-
-
-def pass_everything(workflows: WorkflowTester, spy: Spy) -> None:
-    """Send every marked value through, and look after each part of the way."""
-    workflows.queues = ("default",)
-    run = start(flows.everything, mark("run_input"), option=[mark("run_option")])
-    start(flows.waits_elsewhere)
-    failing = start(flows.fails, mark("error_argument"))
-    handing_on = start(flows.hands_on, 1, 0)
-    spy.look_at_database()
-    workflows.run_until_idle()
-    spy.look_at_database()
-    workflows.advance("2m")
-    spy.look_at_database()
-    resume_hook("first", mark("hook_payload"))
-    for payload in ("carried_payload", "unread_payload"):
-        resume_hook("carried", mark(payload))
-    spy.look_at_database()
-    workflows.advance("1h")
-    handing_on.refresh_from_db()
-    assert handing_on.status == "continued_as_new"
-    spy.look_at_database()
-    last = Run.objects.get(continued_from=handing_on)
-    last.pause()
-    workflows.advance("2h")
-    resume_hook("carried", mark("late_payload"))
-    spy.look_at_database()
-    last.resume()
-    workflows.run_until_idle()
-    spy.look_at_database()
-    assert last.result() == [mark("carried_payload"), mark("unread_payload")]
-    assert run.result() == mark("run_output")
-    with pytest.raises(WorkflowRunFailedError) as caught:
-        failing.result()
-    assert caught.value.cause.detail == mark("error_argument")  # type: ignore[union-attr]
-    failing.fork(from_step=2)
-    run.replay()
-    block(workflows)
-    spy.look_at_database()
-
-
-def block(workflows: WorkflowTester) -> None:
-    """Block a run by a payload that today's code cannot read."""
-    run = start(flows.takes_fragile, flows.Fragile(mark("unreadable_payload")))
-    flows.Fragile.readable = False
-    workflows.run_until_idle()
-    assert "Fragile.__workflow_decode__ failed" in get_run(run.pk).blocked_reason
-
-
 def test_without_a_codec_everything_is_found(
-    workflows: WorkflowTester, spy: Spy
+    workflows: WorkflowTester,
 ) -> None:
     """So the spy looks where there is something to be seen."""
-    pass_everything(workflows, spy)
-    assert spy.found == set(CHANNELS)
+    spy = Spy(*PAYLOADS, *TOKENS)
+    pass_everything(workflows, spy.look_at_database)
+    assert spy.found == {*PAYLOADS, *TOKENS}
 
 
 def test_with_encryption_nothing_is_found(
-    workflows: WorkflowTester, spy: Spy, settings: Any
+    workflows: WorkflowTester, settings: Any
 ) -> None:
+    """Nothing but tokens, by which hooks are found."""
     settings.WORKFLOWS = encrypted(NEW)
-    pass_everything(workflows, spy)
-    assert spy.found == set()
+    spy = Spy(*PAYLOADS, *TOKENS)
+    pass_everything(workflows, spy.look_at_database)
+    assert spy.found == set(TOKENS)
 
 
 # -- keys ----------------------------------------------------------------------------
@@ -148,12 +63,12 @@ def test_rotation_of_keys(workflows: WorkflowTester, settings: Any) -> None:
     workflows.run_until_idle()
     settings.WORKFLOWS = encrypted(NEW, OLD)
     workflows.crash()
-    resume_hook("inbox", 2)
+    resume_hook(mark("inbox_token"), 2)
     workflows.run_until_idle()
     assert run.result() == [1, 2]
     other = start(flows.waits, 3)
     workflows.run_until_idle()
-    resume_hook("inbox", 4)
+    resume_hook(mark("inbox_token"), 4)
     workflows.run_until_idle()
     settings.WORKFLOWS = encrypted(NEW)
     assert other.result() == [3, 4]
@@ -170,7 +85,7 @@ def test_run_whose_key_is_gone_waits_for_it(
     workflows.run_until_idle()
     settings.WORKFLOWS = encrypted(NEW)
     workflows.crash()
-    resume_hook("inbox", 2)
+    resume_hook(mark("inbox_token"), 2)
     log = len(run.history())
     workflows.run_until_idle()
     blocked = get_run(run.pk)
@@ -193,7 +108,7 @@ def test_damaged_ciphertext_blocks_its_run_only(
     payload[-20] ^= 1
     Event.objects.filter(pk=event.pk).update(payload=bytes(payload))
     workflows.crash()
-    resume_hook("inbox", 2)
+    resume_hook(mark("inbox_token"), 2)
     other = start(flows.fails, 3)
     workflows.run_until_idle()
     assert get_run(other.pk).status == "failed"

@@ -8,6 +8,7 @@ from typing import Any
 from django_workflows import (
     ChildWorkflowError,
     FatalError,
+    HookConflictError,
     RetryPolicy,
     continue_as_new,
     create_hook,
@@ -106,7 +107,9 @@ async def everything(argument: Any, *, option: Any) -> Any:
             await failing(mark("argument_of_failing"))
     except* (Reason, FatalError):
         pass
-    with create_hook("first", metadata={"for": mark("hook_metadata")}) as hook:
+    with create_hook(
+        mark("first_token"), metadata={"for": mark("hook_metadata")}
+    ) as hook:
         assert await hook == mark("hook_payload")
     return mark("run_output")
 
@@ -124,11 +127,21 @@ async def fails(argument: Any) -> None:
 @workflow
 async def hands_on(round_: int, argument: Any) -> Any:
     """Its successor is given an argument and payloads that nobody has read."""
-    hook = create_hook("carried", metadata=mark("metadata_of_carried"))
+    hook = create_hook(mark("carried_token"), metadata=mark("metadata_of_carried"))
     await sleep("1h")
     if round_ == 1:
         continue_as_new(2, mark("argument_of_successor"))
     return [await hook, await hook]
+
+
+@workflow
+async def loses_a_hook() -> None:
+    """A second claim of a token that it holds itself, and a hook after its end."""
+    with create_hook(mark("lost_token")) as hook:
+        rival = create_hook(mark("lost_token"))
+        with suppress(HookConflictError):
+            await rival
+    await hook
 
 
 @workflow
@@ -139,4 +152,4 @@ async def takes_fragile(fragile: Fragile) -> str:
 @workflow
 async def waits(argument: Any) -> Any:
     await result_of(argument)
-    return [argument, await create_hook("inbox")]
+    return [argument, await create_hook(mark("inbox_token"))]
