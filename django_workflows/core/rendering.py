@@ -59,7 +59,7 @@ def call_to_json(
     """
     plain = payload_to_json(sealed, redact=redact)
     if not isinstance(plain, list):
-        return {"args": plain, "kwargs": {}}
+        return {"args": [plain], "kwargs": {}}
     args, kwargs = plain
     hiding = _hiding(redact)
     for index, name in enumerate(_positional(signature)[: len(args)]):

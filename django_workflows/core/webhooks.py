@@ -232,20 +232,24 @@ def install(answer: Callable[[WebhookRequest, WebhookResponse], None]) -> None:
 
 register_type(
     WebhookRequest,
-    encode=lambda request: [
-        request.method,
-        request.url,
-        request.headers,
-        request.body,
-        request.delivery_id,
-    ],
-    decode=lambda parts: WebhookRequest(*parts),
+    encode=lambda request: {
+        "method": request.method,
+        "url": request.url,
+        "headers": request.headers,
+        "body": request.body,
+        "delivery_id": request.delivery_id,
+    },
+    decode=lambda parts: WebhookRequest(**parts),
     name="django_workflows.WebhookRequest",
 )
 register_type(
     WebhookResponse,
-    encode=lambda response: [response.status, response.body, response.headers],
-    decode=lambda parts: WebhookResponse(*parts),
+    encode=lambda response: {
+        "status": response.status,
+        "body": response.body,
+        "headers": response.headers,
+    },
+    decode=lambda parts: WebhookResponse(**parts),
     name="django_workflows.WebhookResponse",
 )
 register_type(

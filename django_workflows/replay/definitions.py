@@ -86,8 +86,8 @@ class Step(Generic[P, R]):
         self.name = name or f"{func.__module__}.{func.__qualname__}"
         self.settings = settings
         self.is_async = inspect.iscoroutinefunction(func)
-        self._signature = inspect.signature(func)
-        self._plain_arguments = _plain_arguments(self._signature)
+        self.signature = inspect.signature(func)
+        self._plain_arguments = _plain_arguments(self.signature)
         if settings.atomic and self.is_async:
             raise TypeError(
                 f"@step(atomic=True) on the async function {self.name}: a database "
@@ -99,7 +99,7 @@ class Step(Generic[P, R]):
         if type(loop) is WorkflowLoop:
             least, most = self._plain_arguments
             if kwargs or not least <= len(args) <= most:
-                self._signature.bind(*args, **kwargs)
+                self.signature.bind(*args, **kwargs)
             return loop.execution.call_step(self, _to_record(self, args), kwargs)
         return self.func(*args, **kwargs)  # type: ignore[no-any-return]
 

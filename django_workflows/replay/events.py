@@ -89,6 +89,15 @@ TERMINAL: Final = frozenset(
         RUN_CONTINUED,
     }
 )
+#: Every type of entry there is.
+ALL: Final = (
+    COMMANDS
+    | INPUTS
+    | PAUSING
+    | TERMINAL
+    | {RUN_CREATED, RUN_RETRIED, STEP_STARTED, STEP_RETRYING, STEP_TIMED_OUT}
+    | {HOOK_CARRIED}
+)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 

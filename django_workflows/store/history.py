@@ -124,23 +124,28 @@ def history(run: Run) -> list[Event]:
     return list(events.order_by("seq"))
 
 
+def sealed_input(run: Run) -> bytes:
+    """What the run was started with, as it is stored."""
+    first = Event.objects.using(alias()).filter(run_id=run.pk, seq=1)
+    return bytes(first.values_list("payload", flat=True).get() or b"")
+
+
+def sealed_end(run: Run) -> bytes | None:
+    """The payload of the event that ended the run, as it is stored."""
+    ends = Event.objects.using(alias()).filter(run_id=run.pk, type__in=log.TERMINAL)
+    payload = ends.order_by("-seq").values_list("payload", flat=True).first()
+    return None if payload is None else bytes(payload)
+
+
 def input_of(run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What the run was started with."""
-    event = Event.objects.using(alias()).get(run_id=run.pk, seq=1)
-    return serialization.loads_call(unseal(bytes(event.payload or b"")))
+    return serialization.loads_call(unseal(sealed_input(run)))
 
 
 def end_of(run: Run) -> bytes | None:
     """The payload of the event that ended the run."""
-    event = (
-        Event.objects.using(alias())
-        .filter(run_id=run.pk, type__in=log.TERMINAL)
-        .order_by("-seq")
-        .first()
-    )
-    if event is None or event.payload is None:
-        return None
-    return unseal(bytes(event.payload))
+    payload = sealed_end(run)
+    return None if payload is None else unseal(payload)
 
 
 def output_of(run: Run) -> Any:

@@ -22,6 +22,7 @@ from django_workflows.core.rendering import (
     to_json,
 )
 from django_workflows.core.serialization import dumps, dumps_call
+from django_workflows.core.webhooks import WebhookRequest
 from django_workflows.http.response import FetchResponse
 
 SECRET = "hunter2"
@@ -107,6 +108,18 @@ def test_a_hidden_value_can_be_referred_to_from_elsewhere() -> None:
     assert to_json(value) == {"password": "[redacted]", "other": [1]}
 
 
+def test_the_token_in_the_url_of_a_webhook_is_never_shown() -> None:
+    url = "https://a.example/.well-known/workflow/v1/webhook/t0ken?page=2"
+    request = WebhookRequest("POST", url, {"A": "b"}, b"", "")
+    assert to_json(request, redact=False) == {
+        "method": "POST",
+        "url": "https://a.example/.well-known/workflow/v1/webhook/[redacted]?page=2",
+        "headers": {"A": "b"},
+        "body": {"data": "", "encoding": "base64"},
+        "delivery_id": "",
+    }
+
+
 def test_positional_arguments_are_hidden_by_the_names_of_their_parameters() -> None:
     def login(user: str, password: str, *rest: str) -> None: ...
 
@@ -140,7 +153,7 @@ def test_what_cannot_be_read_says_why() -> None:
         assert payload_to_json(sealed) == {"a": 1}
     assert "unreadable" in payload_to_json(sealed)
     assert "unreadable" in error_to_json(sealed)["message"]
-    assert "unreadable" in call_to_json(sealed)["args"]
+    assert "unreadable" in call_to_json(sealed)["args"][0]
 
 
 def test_what_could_never_be_stored_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,8 @@ _LARGEST_TREE = 100_000
 # Larger ones are written in hexadecimal: Python refuses to write them otherwise.
 _LARGEST_NUMBER = 10**640
 _NOT_BUILT = object()
+# The token of a webhook, which whoever has it can send to, in its URL.
+_WEBHOOK_URL = re.compile(r"(/\.well-known/workflow/v1/webhook/)[^/?#]+")
 
 _NOTHING_HIDDEN = Hiding(())
 
@@ -131,9 +134,11 @@ class _Plain:
         if node["t"] == "django_workflows.Headers":
             return self._headers(node["v"])
         shown = self.plain(node["v"])
-        if node["t"].startswith("django_workflows.") and isinstance(shown, dict):
-            return self._hiding.scrub_message(shown)
-        return shown
+        if not node["t"].startswith("django_workflows.") or not isinstance(shown, dict):
+            return shown
+        if isinstance(shown.get("url"), str):
+            shown["url"] = _WEBHOOK_URL.sub(rf"\1{HIDDEN}", shown["url"])
+        return self._hiding.scrub_message(shown)
 
     def _headers(self, pairs: list[Any]) -> dict[str, str]:
         shown: dict[str, str] = {}

@@ -1,0 +1,141 @@
+"""What all views of the API have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.http import Http404
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import status
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
+from rest_framework.viewsets import GenericViewSet
+
+from django_workflows.api import access
+from django_workflows.api.pagination import KeysetPagination
+from django_workflows.conf import conf
+from django_workflows.errors import (
+    DuplicateRunError,
+    HookConflictError,
+    HookNotFoundError,
+    InvalidRunStateError,
+    PayloadTooLargeError,
+    WorkflowError,
+    WorkflowRunNotFoundError,
+)
+from django_workflows.models import Run
+
+
+class Conflict(APIException):
+    """What was asked for is impossible as things stand; nothing was changed."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This is impossible in the present state."
+    default_code = "conflict"
+
+
+class TooLarge(APIException):
+    """The body is longer than `WORKFLOWS["MAX_PAYLOAD_BYTES"]`."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The request is too large."
+    default_code = "too_large"
+
+
+class WorkflowsJSONParser(JSONParser):
+    """JSON, of which nesting without end is refused as every other nonsense is."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError:
+            raise ParseError("JSON parse error - it is nested too deeply") from None
+
+
+class WorkflowsThrottle(ScopedRateThrottle):
+    """Limits a group of views by `REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]`, if there
+    is a rate for its scope."""
+
+    scope_attr = "workflows_scope"
+
+    def get_rate(self) -> str | None:
+        # Of today's settings: the class keeps those that it was defined with.
+        rate = api_settings.DEFAULT_THROTTLE_RATES.get(self.scope or "")
+        return None if rate is None else str(rate)
+
+
+class WorkflowsViewSet(GenericViewSet[Any]):
+    """A view set of this app: who may use it, how much it reads, what it refuses.
+
+    `workflows_scope` names the rate that limits requests, `scopes` those of single
+    actions. What the engine refuses becomes the answer that fits.
+    """
+
+    schema = AutoSchema()
+    parser_classes = (WorkflowsJSONParser, FormParser, MultiPartParser)
+    pagination_class = KeysetPagination
+    filter_backends: Any = ()
+    versioning_class = None
+    #: Fields that lists are sorted by; the last one is unique.
+    ordering: ClassVar[Sequence[str]] = ("created_at", "id")
+    #: Actions whose rate is another one's than `workflows-read`.
+    scopes: ClassVar[dict[str, str]] = {}
+
+    @property
+    def workflows_scope(self) -> str:
+        return self.scopes.get(self.action or "", "workflows-read")
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return access.authenticators()
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return access.permissions()
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [*super().get_throttles(), WorkflowsThrottle()]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Before anybody asks for the body, authentication included.
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > conf.MAX_PAYLOAD_BYTES:
+            raise TooLarge(
+                f"The request has {length} bytes, {conf.MAX_PAYLOAD_BYTES} are allowed."
+            )
+        super().initial(request, *args, **kwargs)
+
+    def find_run(self) -> Run:
+        """The run that the URL names. Raises Http404 unless the request may have it."""
+        return access.find_run(self.request, self, self.kwargs["id"])
+
+    def check_object_permissions(self, request: Request, obj: Any) -> None:
+        """Only runs are asked about; a run that is refused is not there."""
+        if not access.may_see(request, self, obj):
+            raise access.not_found()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, WorkflowError):
+            exc = _answer(exc)
+        return super().handle_exception(exc)
+
+
+def _answer(error: WorkflowError) -> Exception:
+    """What the client is told of a refusal; an error of ours stays one."""
+    if isinstance(error, WorkflowRunNotFoundError):
+        return access.not_found()
+    if isinstance(error, HookNotFoundError):
+        return Http404("there is no such hook")
+    if isinstance(error, HookConflictError):
+        # Its own message has the token.
+        return Conflict("A hook token that this needs is held by another run.")
+    if isinstance(error, InvalidRunStateError | DuplicateRunError):
+        return Conflict(str(error))
+    if isinstance(error, PayloadTooLargeError):
+        return TooLarge(str(error))
+    return error

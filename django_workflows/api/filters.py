@@ -1,0 +1,106 @@
+"""Which runs, events and steps a list shows, by what the client asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.template import loader
+from django_filters.filters import CharFilter, ChoiceFilter, IsoDateTimeFilter
+from django_filters.rest_framework.backends import DjangoFilterBackend
+from django_filters.rest_framework.filterset import FilterSet
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from django_workflows.models import Event, Run, Step
+from django_workflows.models.run import RunQuerySet
+from django_workflows.replay import events as log
+from django_workflows.store.attributes import attribute_is
+
+ATTRIBUTE = "attributes."
+
+
+class RunFilter(FilterSet):
+    """Filters of the list of runs; all that are given have to hold."""
+
+    status = ChoiceFilter(choices=Run.Status.choices)
+    workflow = CharFilter(method="by_workflow")
+    key = CharFilter(strip=False)
+    queue = CharFilter(strip=False)
+    created_after = IsoDateTimeFilter(method="by_beginning")
+    created_before = IsoDateTimeFilter(method="by_end")
+
+    class Meta:
+        model = Run
+        fields: tuple[str, ...] = ()
+
+    def by_workflow(self, runs: RunQuerySet, field: str, name: str) -> RunQuerySet:
+        return runs.for_workflow(name)
+
+    def by_beginning(
+        self, runs: RunQuerySet, field: str, value: datetime
+    ) -> RunQuerySet:
+        return runs.filter(created_at__gte=_usable(field, value))
+
+    def by_end(self, runs: RunQuerySet, field: str, value: datetime) -> RunQuerySet:
+        return runs.filter(created_at__lte=_usable(field, value))
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        runs: QuerySet[Any]
+        runs = super().filter_queryset(queryset)  # type: ignore[no-untyped-call]
+        for parameter in self.data:
+            if parameter.startswith(ATTRIBUTE):
+                for text in self.data.getlist(parameter):
+                    runs = self._by_attribute(runs, parameter, text)
+        return runs
+
+    def _by_attribute(
+        self, runs: QuerySet[Any], parameter: str, text: str
+    ) -> QuerySet[Any]:
+        if "\0" in parameter + text:
+            raise ValidationError({parameter: ["null characters are not allowed"]})
+        return runs.filter(attribute_is(parameter.removeprefix(ATTRIBUTE), text))
+
+
+def _usable(field: str, value: datetime) -> datetime:
+    """A point in time; one beyond the calendar in UTC is as wrong as any nonsense."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        message = f"{value.isoformat()} lies beyond the calendar in UTC"
+        raise ValidationError({field: [message]}) from None
+
+
+class EventFilter(FilterSet):
+    """Filters of a run's events."""
+
+    type = ChoiceFilter(choices=[(name, name) for name in sorted(log.ALL)])
+    correlation_id = CharFilter(strip=False)
+
+    class Meta:
+        model = Event
+        fields: tuple[str, ...] = ()
+
+
+class StepFilter(FilterSet):
+    """Filters of a run's steps."""
+
+    name = CharFilter(strip=False)
+    status = ChoiceFilter(choices=Step.Status.choices)
+
+    class Meta:
+        model = Step
+        fields: tuple[str, ...] = ()
+
+
+class Filtering(DjangoFilterBackend):
+    """django-filter, whose app need not be installed: the form is our own template."""
+
+    def to_html(self, request: Request, queryset: Any, view: APIView) -> str:
+        template = loader.get_template("django_workflows/api/filters.html")
+        chosen = self.get_filterset(  # type: ignore[no-untyped-call]
+            request, queryset, view
+        )
+        return template.render({"filter": chosen}, request)
