@@ -13,6 +13,21 @@ from playwright.sync_api import Page, Route, WebSocketRoute
 ORIGIN = "http://site.test"
 Message = dict[str, Any]
 
+#: With an icon of its own: without one the browser asks for it.
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="color-scheme" content="light dark">
+<title>Page</title>
+<link rel="icon" href="/icon">
+<link rel="stylesheet" href="/page.css">
+<script type="module" src="/page.js"></script>
+<script type="module" src="/static/django_workflows/workflows.js"></script>
+<main>BODY</main>
+"""
+#: Tools that judge contrast take a page without a background for a white one.
+STYLE = "html { background: Canvas; color: CanvasText; }"
+
 CLOSED: Message = {"type": "closed"}
 
 
@@ -83,15 +98,10 @@ class ScriptedServer:
         path = urlsplit(route.request.url).path
         policy = {"Content-Security-Policy": "default-src 'self'"}
         if path == "/":
-            # The favicon is the page's own: without one the browser asks for it.
-            html = (
-                "<!doctype html><html lang=en><meta charset=utf-8><title>Page</title>"
-                '<link rel=icon href="/icon"><main>' + self._html + "</main>"
-                '<script type="module" src="/page.js"></script>'
-                '<script type="module" src="/static/django_workflows/workflows.js">'
-                "</script>"
-            )
+            html = PAGE.replace("BODY", self._html)
             route.fulfill(body=html, content_type="text/html", headers=policy)
+        elif path == "/page.css":
+            route.fulfill(body=STYLE, content_type="text/css")
         elif path == "/page.js":
             route.fulfill(body=self._script, content_type="text/javascript")
         elif path.startswith("/static/"):

@@ -85,6 +85,21 @@ def test_network_that_is_back_is_used_at_once(
     assert text_of(page) == "one two"
 
 
+def test_silent_connection_is_given_up(page: Page, websockets: ScriptedServer) -> None:
+    page.clock.install()
+    websockets.script = [[chunk(0, "one "), None], [chunk(1, "two"), CLOSED]]
+    websockets.show(websockets.element())
+    element = page.locator("workflow-stream")
+    expect(element).to_have_text("one")
+    page.clock.run_for(45_000)
+    websockets.sockets[0].send('{"type":"heartbeat"}')
+    page.clock.run_for(45_000)
+    expect(element).to_have_attribute("state", "open")
+    page.clock.run_for(20_000)
+    closed(page)
+    assert text_of(page) == "one two"
+
+
 def test_trying_ends_after_many_failures_in_a_row(
     page: Page, websockets: ScriptedServer
 ) -> None:

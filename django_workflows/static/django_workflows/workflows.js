@@ -9,9 +9,9 @@
 const SHORTEST_DELAY = 250; // milliseconds before the first new try
 const LONGEST_DELAY = 30_000;
 const MOST_FAILURES = 50; // in a row, before giving up
+const SILENCE = 60_000; // milliseconds; a server that lives says so every 15 seconds
 const QUIET = 1_000; // milliseconds without a chunk, then assistive technology may speak
 const TEXT_NODE_LENGTH = 4_096; // appending to longer text nodes grows slow
-const BEYOND_EVERY_CHUNK = Number.MAX_SAFE_INTEGER;
 const END_STATUSES = new Set([
   "completed",
   "failed",
@@ -26,10 +26,20 @@ const END_STATUSES = new Set([
 /** Open one WebSocket; return the function that ends it. */
 function openWebSocket(url, { opened, received, lost }) {
   const socket = new WebSocket(url);
+  let timer;
+  const listen = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => lost("nothing was heard for a minute"), SILENCE);
+  };
+  listen();
   socket.onopen = opened;
-  socket.onmessage = (event) => received(event.data);
+  socket.onmessage = (event) => {
+    listen();
+    received(event.data);
+  };
   socket.onclose = (event) => lost(event.reason || `closed with code ${event.code}`);
   return () => {
+    clearTimeout(timer);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
   };
@@ -545,7 +555,8 @@ export class WorkflowStatus extends WorkflowElement {
   }
 
   query() {
-    return { start: BEYOND_EVERY_CHUNK };
+    // A stream that nobody writes: no chunks, and open as long as the run is.
+    return { namespace: "django_workflows.status" };
   }
 
   received(message) {
