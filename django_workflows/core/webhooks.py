@@ -162,7 +162,10 @@ class WebhookRequest:
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError if it is none."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("the body is JSON nested too deeply") from None
 
     def form(self) -> Form:
         """The form in the body, by fields; its ``files`` have the uploaded files.

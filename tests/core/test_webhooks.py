@@ -56,6 +56,8 @@ def test_text_and_json() -> None:
     assert posted('{"ü": [1]}'.encode(), "").json() == {"ü": [1]}
     with pytest.raises(ValueError, match="Expecting value"):
         posted(b"<html>", "").json()
+    with pytest.raises(ValueError, match="too deeply"):
+        posted(b"[" * 100_000, "").json()
 
 
 @given(FIELDS)

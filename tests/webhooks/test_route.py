@@ -220,6 +220,7 @@ class Endless(BytesIO):
     ("facts", "status", "was_read"),
     [
         ({"CONTENT_LENGTH": "11"}, 413, 0),
+        ({"CONTENT_LENGTH": "9" * 5000}, 413, 0),
         ({"CONTENT_LENGTH": "eleven"}, 400, 0),
         ({"HTTP_TRANSFER_ENCODING": "chunked"}, 411, 0),
         (
