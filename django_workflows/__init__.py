@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from django_workflows.replay.definitions import Step, Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
     from django_workflows.replay.saga import Saga, saga
+    from django_workflows.replay.streams import Writable, get_writable
     from django_workflows.replay.webhooks import Webhook, create_webhook
     from django_workflows.store.control.bulk import (
         BulkResult,
@@ -124,6 +125,7 @@ _HOMES = {
     "replay.definitions": "Step Workflow step workflow",
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",
+    "replay.streams": "Writable get_writable",
     "replay.webhooks": "Webhook create_webhook",
     "store.control.bulk": (
         "BulkResult acancel_runs aretry_runs aterminate_runs cancel_runs retry_runs "
@@ -180,6 +182,7 @@ __all__ = [
     "WorkflowRunNotFoundError",
     "WorkflowRunTerminatedError",
     "WorkflowRunTimedOutError",
+    "Writable",
     "__version__",
     "acancel_runs",
     "aget_hook_by_token",
@@ -202,6 +205,7 @@ __all__ = [
     "get_run",
     "get_step_metadata",
     "get_workflow_metadata",
+    "get_writable",
     "hmac_signature",
     "now",
     "patched",

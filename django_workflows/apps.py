@@ -18,6 +18,7 @@ class WorkflowsConfig(AppConfig):
     def ready(self) -> None:
         from django_workflows import checks  # noqa: F401  (registers them)
         from django_workflows.http import fetching  # noqa: F401  (registers the step)
+        from django_workflows.replay import streams  # noqa: F401  (registers the type)
         from django_workflows.store import deliveries, launching
 
         launching.install()

@@ -31,6 +31,7 @@ PROMISED = {
         "terminate_runs aterminate_runs BulkResult"
     ),
     "hooks": "resume_hook aresume_hook get_hook_by_token aget_hook_by_token",
+    "streams": "get_writable Writable",
     "webhooks": "WebhookRequest WebhookResponse hmac_signature",
     "serialization": "register_type ModelRef",
     "settings": "q_cluster",

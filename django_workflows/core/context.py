@@ -7,7 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+
+
+class StreamOutput(Protocol):
+    """Where an attempt writes to the streams of runs."""
+
+    def write(self, run_id: str, namespace: str, value: Any) -> None: ...
+    async def awrite(self, run_id: str, namespace: str, value: Any) -> None: ...
+    def close(self, run_id: str, namespace: str) -> None: ...
+    async def aclose(self, run_id: str, namespace: str) -> None: ...
 
 
 @dataclass
@@ -32,6 +41,8 @@ class StepMetadata:
         default=None, repr=False
     )
 
+    _open_output: Callable[[], StreamOutput] | None = field(default=None, repr=False)
+
     #: Its writes and its end are one transaction, still open.
     is_atomic: bool = field(default=False, repr=False)
     #: The root of its run, once it was asked for.
@@ -47,6 +58,12 @@ class StepMetadata:
         """
         if self._beat is not None:
             self._beat(details)
+
+    def output(self) -> StreamOutput:
+        """Where the attempt writes to streams. Raises RuntimeError if it cannot."""
+        if self._open_output is None:
+            raise RuntimeError(f"step {self.step_name} cannot write to streams here")
+        return self._open_output()
 
     def count_start(self, what: str) -> int:
         """How often this attempt has started the same before."""

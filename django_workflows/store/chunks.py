@@ -53,14 +53,17 @@ class Append:
         return stream_id(self.run_id, self.namespace)
 
 
-class Appended(enum.Enum):
-    """What has become of an append: stored as a whole, or not at all."""
+class Refusal(enum.Enum):
+    """Why an append was not stored; nothing of it was."""
 
-    STORED = "stored"
     #: The stream is closed, or its run has ended.
     CLOSED = "closed"
     #: The attempt does not count any more.
     OVER = "over"
+
+
+#: The index of the last chunk in the stream by then, or why nothing was stored.
+Appended = int | Refusal
 
 
 def stream_id(run_id: str, namespace: str) -> str:
@@ -71,6 +74,23 @@ def stream_id(run_id: str, namespace: str) -> str:
 def append(database: BaseDatabaseWrapper, appends: Sequence[Append]) -> list[Appended]:
     """Append to streams, in one transaction; says of each append what became of it."""
     return despite_deadlocks(database, lambda: _append(database, appends))
+
+
+def find_stored(database: BaseDatabaseWrapper, each: Append, after: int) -> int | None:
+    """The index of the last chunk that an attempt has in a stream behind one index.
+
+    For an append whose outcome is unknown, where the attempt makes one after the other:
+    if there is such a chunk, it was stored.
+    """
+    index = database.ops.quote_name("index")
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT MAX({index}) FROM django_workflows_streamchunk "
+            f"WHERE stream_id = %s AND {index} > %s AND step_id = %s AND attempt = %s",
+            (each.stream_id, after, each.author.step_id, each.author.attempt),
+        )
+        found: int | None = cursor.fetchone()[0]
+    return found
 
 
 def _append(database: BaseDatabaseWrapper, appends: Sequence[Append]) -> list[Appended]:
@@ -110,12 +130,13 @@ def _append_to(
         if set(needed) - streams.keys():
             return None
         facts = _Facts(database, appends)
-        outcomes, rows = [], []
+        outcomes: list[Appended] = []
+        rows: list[tuple[Any, ...]] = []
         for each in appends:
             stream = streams.get(each.stream_id)
-            outcome = facts.judge(each, stream)
-            outcomes.append(outcome)
-            if stream is None or outcome is not Appended.STORED:
+            refusal = facts.judge(each, stream)
+            if stream is None or refusal is not None:
+                outcomes.append(refusal or Refusal.CLOSED)
                 continue
             author = each.author
             for payload in each.payloads:
@@ -125,6 +146,7 @@ def _append_to(
                 stream.length += 1
             stream.is_changed = True
             stream.is_closed |= each.closes
+            outcomes.append(stream.length - 1)
         _write(database, rows, [each for each in streams.values() if each.is_changed])
     return outcomes
 
@@ -179,13 +201,13 @@ class _Facts:
                 if step[0] is not None:
                     self._steps[step[0]] = (step[1], step[2])
 
-    def judge(self, each: Append, stream: _Locked | None) -> Appended:
-        """What is to become of an append."""
+    def judge(self, each: Append, stream: _Locked | None) -> Refusal | None:
+        """Why nothing of an append may be stored, if so."""
         if stream is None or each.run_id not in self._open:
-            return Appended.CLOSED
+            return Refusal.CLOSED
         if not self._counts(each.author):
-            return Appended.OVER
-        return Appended.CLOSED if stream.is_closed else Appended.STORED
+            return Refusal.OVER
+        return Refusal.CLOSED if stream.is_closed else None
 
     def _counts(self, author: Author) -> bool:
         step = self._steps.get(author.step_id)

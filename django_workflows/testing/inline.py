@@ -38,6 +38,8 @@ class InlineExecutor:
         return 1_000
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            attempt.writes_directly = True
         self._queued += attempts
 
     def cancel(self, step_id: str) -> None:

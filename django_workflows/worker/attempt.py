@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import json
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +34,7 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.rounds import StepRow, end_attempt
 from django_workflows.worker.pulse import Pulse
+from django_workflows.worker.stream_output import AttemptOutput, open_output
 
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -76,6 +77,9 @@ class Attempt:
     #: The details that the attempt before it left behind, encoded.
     heartbeat: bytes | None = None
     pulse: Pulse = field(default_factory=Pulse)
+    #: Where its code writes to streams, once it does; on its own connection at that.
+    output: AttemptOutput | None = None
+    writes_directly: bool = False
 
     @property
     def kind(self) -> str:
@@ -145,10 +149,25 @@ def _run_sync(attempt: Attempt) -> Ended:
         context.enter_step(metadata_of(attempt))
         if attempt.settings.atomic:
             return _run_atomic(attempt)
-        call = _call(attempt)
-        return Ended(attempt, _dump_result(call()))
+        result = _call(attempt)()
+        if attempt.output is not None:
+            attempt.output.finish()
+        return Ended(attempt, _dump_result(result))
     except BaseException as error:
+        if attempt.output is not None:
+            with _beside(error):
+                attempt.output.finish()
         return Ended(attempt, error=_as_raised(error))
+
+
+@contextmanager
+def _beside(error: BaseException) -> Iterator[None]:
+    """What goes wrong here is told by the error that there is already."""
+    try:
+        yield
+    except Exception as another:
+        if another is not error:
+            error.add_note(f"and then: {type(another).__name__}: {another}")
 
 
 def _run_atomic(attempt: Attempt) -> Ended:
@@ -159,6 +178,8 @@ def _run_atomic(attempt: Attempt) -> Ended:
     """
     with transaction.atomic(using=alias()):
         result = _dump_result(_call(attempt)())
+        if attempt.output is not None:
+            attempt.output.finish()
         if attempt.pulse.is_stopped():
             transaction.set_rollback(True, using=alias())
             return Ended(attempt, is_void=True)
@@ -178,8 +199,13 @@ async def run_async(attempt: Attempt) -> Ended:
     try:
         context.enter_step(metadata_of(attempt))
         result = await _call(attempt)()
+        if attempt.output is not None:
+            await attempt.output.afinish()
         return Ended(attempt, _dump_result(result))
     except BaseException as error:
+        if attempt.output is not None:
+            with _beside(error):
+                await attempt.output.afinish()
         return Ended(attempt, error=_as_raised(error))
 
 
@@ -236,6 +262,7 @@ def metadata_of(attempt: Attempt) -> context.StepMetadata:
         workflow=attempt.workflow,
         _beat=attempt.pulse.beat,
         _lend=attempt.lend,
+        _open_output=lambda: open_output(attempt),
         is_atomic=attempt.settings.atomic,
     )
 

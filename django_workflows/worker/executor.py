@@ -25,6 +25,7 @@ from django_workflows.worker.connections import (
     close_dead_connections,
 )
 from django_workflows.worker.deadlines import Deadlines
+from django_workflows.worker.flusher import flusher
 from django_workflows.worker.isolation import IsolatedProcesses
 from django_workflows.worker.threads import LentThread, LentThreads, ThreadPool
 
@@ -311,6 +312,7 @@ class Executor:
         self._threads.close()
         self._lent.close()
         self._isolated.close()
+        flusher().close()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
 

@@ -24,6 +24,7 @@ class Pulse:
     """
 
     __slots__ = (
+        "after_writing",
         "beat_at",
         "began_at",
         "details",
@@ -58,6 +59,9 @@ class Pulse:
         #: are.
         self.waits = False
         self.stored: threading.Event | None = None
+        #: Once the code has written to streams: calls something as soon as that is
+        #: stored, so that no details tell of more than there is.
+        self.after_writing: Callable[[Callable[[], None]], None] | None = None
         #: Why it shall stop; empty while it may go on. Where nobody watches over it
         #: meanwhile, `look` finds out.
         self.stopped = ""
@@ -87,7 +91,11 @@ class Pulse:
         if details is not None:
             data = serialization.dumps(details, root="heartbeat details")
             check_size(data)
-        self.hear(data)
+        if data is not None and self.after_writing is not None:
+            self.hear(None)
+            self.after_writing(lambda: self.hear(data))
+        else:
+            self.hear(data)
         if self.is_stopped():
             raise StepCancelledError(self.stopped)
         if data is not None and self.waits:

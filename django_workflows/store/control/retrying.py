@@ -243,3 +243,7 @@ def _reopen(
                 run_id,
             ),
         )
+        cursor.execute(
+            "UPDATE django_workflows_stream SET closed_at = NULL WHERE run_id = %s",
+            (run_id,),
+        )
