@@ -104,9 +104,9 @@ class WorkflowsViewSet(GenericViewSet[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anybody asks for the body, authentication included.
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length) > conf.MAX_PAYLOAD_BYTES:
+        if length.isdecimal() and int(length[:20]) > conf.MAX_PAYLOAD_BYTES:
             raise TooLarge(
-                f"The request has {length} bytes, {conf.MAX_PAYLOAD_BYTES} are allowed."
+                f"The request is longer than {conf.MAX_PAYLOAD_BYTES} bytes."
             )
         super().initial(request, *args, **kwargs)
 
@@ -132,7 +132,7 @@ def _answer(error: WorkflowError) -> Exception:
     if isinstance(error, HookNotFoundError):
         return Http404("there is no such hook")
     if isinstance(error, HookConflictError):
-        # Its own message has the token.
+        # Its own message tells of a run that may be somebody else's.
         return Conflict("A hook token that this needs is held by another run.")
     if isinstance(error, InvalidRunStateError | DuplicateRunError):
         return Conflict(str(error))

@@ -91,8 +91,8 @@ class KeysetPagination(BasePagination):
 
     def _size(self, request: Request) -> int:
         given = request.query_params.get("page_size", str(self.page_size))
-        # Digits of other scripts, and thousands of them, are no numbers here.
-        size = int(given) if given.isascii() and given.isdigit() and given[:9] else 0
+        # Digits of other scripts are no numbers here, and nine of them are enough.
+        size = int(given[:9]) if given.isascii() and given.isdigit() else 0
         if size < 1:
             raise ValidationError(
                 {"page_size": [f"a number from 1 to {self.max_page_size} is needed"]}

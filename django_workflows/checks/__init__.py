@@ -9,7 +9,7 @@ Importing this package registers them all, under the tag `workflows`.
 | E010-E012, W010-W017 | `cluster` | `Q_CLUSTER` |
 | E020-E026, W020 | `options` | `WORKFLOWS` |
 | W030-W037 | `database` | the database that holds the runs |
-| E027-E028, W040-W044 | `security` | who may do what, and what is kept secret |
+| E027-E028, W040-W042 | `security` | who may do what, and what is kept secret |
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import import_string
 
@@ -38,7 +37,7 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
     """Nothing is open to the world that was meant for a developer."""
     if wrong_options():
         return []
-    return [*_everybody(), *_base_url(), *_private_addresses(), *_sizes()]
+    return [*_everybody(), *_base_url(), *_private_addresses()]
 
 
 # -- always --------------------------------------------------------------------------
@@ -150,14 +149,4 @@ def _private_addresses() -> Iterator[checks.CheckMessage]:
             "network: who has a say in a URL reaches what is meant for inside only.",
             hint="Remove it, and call what is inside from a step of your own.",
             id="django_workflows.W042",
-        )
-
-
-def _sizes() -> Iterator[checks.CheckMessage]:
-    if getattr(settings, "DATA_UPLOAD_MAX_MEMORY_SIZE", 0) is None:
-        yield checks.Warning(
-            "DATA_UPLOAD_MAX_MEMORY_SIZE is None: requests to the API are read into "
-            "memory however large they are.",
-            hint="Give a number of bytes, such as Django's default of 2621440.",
-            id="django_workflows.W043",
         )

@@ -141,12 +141,6 @@ def test_unsafe_setting_is_warned_of_before_a_deployment(
     assert message in run_checks(include_deployment_checks=True)
 
 
-def test_unlimited_requests_are_warned_of(settings: Settings) -> None:
-    settings.WORKFLOWS = SAFE
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = None
-    assert ids(check_deployment()) == ["W043"]
-
-
 @pytest.mark.parametrize(
     "classes",
     [None, [IsAdminUser], [IsAdminUser, IsAuthenticated], [IsAuthenticated, Half]],
