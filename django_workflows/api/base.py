@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.http import Http404
-from drf_spectacular.openapi import AutoSchema
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, ParseError
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.viewsets import GenericViewSet
 
-from django_workflows.api import access
+from django_workflows.api import access, pages
+from django_workflows.api.openapi import ApiSchema
 from django_workflows.api.pagination import KeysetPagination
 from django_workflows.conf import conf
 from django_workflows.errors import (
@@ -78,8 +79,12 @@ class WorkflowsViewSet(GenericViewSet[Any]):
     actions. What the engine refuses becomes the answer that fits.
     """
 
-    schema = AutoSchema()
-    parser_classes = (WorkflowsJSONParser, FormParser, MultiPartParser)
+    schema = ApiSchema()
+    parser_classes: Sequence[type[BaseParser]] = (
+        WorkflowsJSONParser,
+        FormParser,
+        MultiPartParser,
+    )
     pagination_class = KeysetPagination
     filter_backends: Any = ()
     versioning_class = None
@@ -97,6 +102,9 @@ class WorkflowsViewSet(GenericViewSet[Any]):
 
     def get_permissions(self) -> Sequence[BasePermission]:
         return access.permissions()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        return pages.renderers()
 
     def get_throttles(self) -> list[BaseThrottle]:
         return [*super().get_throttles(), WorkflowsThrottle()]

@@ -13,11 +13,14 @@ from rest_framework.response import Response
 from django_workflows.api import access
 from django_workflows.api.base import WorkflowsViewSet
 from django_workflows.api.filters import Filtering, RunFilter
-from django_workflows.api.serializers import RunDetailSerializer, RunSerializer
+from django_workflows.api.serializers import (
+    RunDetailSerializer,
+    RunSerializer,
+    run_detail,
+)
 from django_workflows.api.starting import StartSerializer, start_run
 from django_workflows.api.steering import ForkSerializer, ReasonSerializer, forked
 from django_workflows.models import Run
-from django_workflows.store import rendering
 
 
 class RunViewSet(WorkflowsViewSet):
@@ -134,8 +137,4 @@ class RunViewSet(WorkflowsViewSet):
         return body
 
     def _answer(self, run: Run, code: int = status.HTTP_200_OK) -> Response:
-        context = {
-            **self.get_serializer_context(),
-            "calls": {run.pk: rendering.run_call(run)},
-        }
-        return Response(RunDetailSerializer(run, context=context).data, status=code)
+        return Response(run_detail(run, self.get_serializer_context()), status=code)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
 from rest_framework.routers import APIRootView, DefaultRouter
 
-from django_workflows.api import access
+from django_workflows.api import access, pages
+from django_workflows.api.description import DescriptionViewSet
+from django_workflows.api.health import HealthViewSet, WorkerViewSet
+from django_workflows.api.hooks import HookViewSet
 from django_workflows.api.logs import EventViewSet, StepViewSet
 from django_workflows.api.runs import RunViewSet
+from django_workflows.api.workflows import WorkflowViewSet
+from django_workflows.http.tokens import CONVERTER
 
 app_name = "workflows_api"
 
@@ -26,6 +34,9 @@ class Root(APIRootView):
     def get_permissions(self) -> Sequence[BasePermission]:
         return access.permissions()
 
+    def get_renderers(self) -> list[BaseRenderer]:
+        return pages.renderers()
+
     def get_view_name(self) -> str:
         return "Workflows"
 
@@ -36,10 +47,35 @@ class Router(DefaultRouter):
     APIRootView = Root
     include_format_suffixes = False
 
+    def get_api_root_view(self, api_urls: Any = None) -> Any:
+        """Lists below a run are linked by that run; health and schema are no lists."""
+        lists = {
+            prefix: f"{basename}-list"
+            for prefix, _, basename in self.registry
+            if "(" not in prefix
+        }
+        links = {**lists, "health": "health", "schema": "schema"}
+        return self.APIRootView.as_view(api_root_dict=links)
+
 
 router = Router()
 router.register("runs", RunViewSet, basename="run")
 router.register(r"runs/(?P<id>[^/.]+)/events", EventViewSet, basename="run-event")
 router.register(r"runs/(?P<id>[^/.]+)/steps", StepViewSet, basename="run-step")
+router.register("workflows", WorkflowViewSet, basename="workflow")
+router.register("workers", WorkerViewSet, basename="worker")
 
-urlpatterns = router.urls
+_HOOK = f"hooks/<{CONVERTER}:token>"
+_SHOW: dict[str, Any] = {"get": "retrieve"}
+_RESUME: dict[str, Any] = {"post": "resume", "get": "retrieve_like_route"}
+
+urlpatterns = [
+    *router.urls,
+    path("health/", HealthViewSet.as_view(_SHOW), name="health"),
+    path("schema/", DescriptionViewSet.as_view(_SHOW), name="schema"),
+    path(f"{_HOOK}/resume/", HookViewSet.as_view(_RESUME), name="hook-resume"),
+    path(f"{_HOOK}/", HookViewSet.as_view(_SHOW), name="hook-detail"),
+    # A path that is not found is in the log. So the slash at the end may be missing.
+    path(f"{_HOOK}/resume", HookViewSet.as_view(_RESUME, schema=None)),
+    path(_HOOK, HookViewSet.as_view(_SHOW, schema=None)),
+]

@@ -15,10 +15,17 @@ from functools import lru_cache
 from inspect import Parameter
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic.errors import PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from django_workflows.core.json_schemas import TolerantSchema
 from django_workflows.core.problems import problems_by_field
 from django_workflows.replay.definitions import Workflow
 
@@ -62,7 +69,17 @@ def check_arguments(
 
 def arguments_schema(workflow: Workflow[..., Any]) -> dict[str, Any]:
     """The JSON Schema of an object with the workflow's parameters."""
-    return _model(workflow.func).model_json_schema(schema_generator=_Schema)
+    return _model(workflow.func).model_json_schema(schema_generator=TolerantSchema)
+
+
+def result_schema(workflow: Workflow[..., Any]) -> dict[str, Any]:
+    """The JSON Schema of what the workflow returns; empty if it does not say."""
+    try:
+        hints = typing.get_type_hints(workflow.func, include_extras=True)
+        returned: TypeAdapter[Any] = TypeAdapter(hints["return"])
+    except (NameError, AttributeError, TypeError, KeyError, PydanticUserError):
+        return {}
+    return returned.json_schema(mode="serialization", schema_generator=TolerantSchema)
 
 
 @dataclass
@@ -162,14 +179,3 @@ def _annotation(func: Any, parameter: Parameter) -> Any:
     except (NameError, AttributeError, TypeError, PydanticUserError):
         return Any
     return annotation
-
-
-class _Schema(GenerateJsonSchema):
-    """JSON Schema of whatever can be annotated: what has none takes any value."""
-
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
-
-    def handle_invalid_for_json_schema(
-        self, schema: Any, error_info: str
-    ) -> JsonSchemaValue:
-        return {}

@@ -15,9 +15,8 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic.json_schema import GenerateJsonSchema
 
+from django_workflows.core.json_schemas import TolerantSchema
 from django_workflows.replay import hooks
 from django_workflows.replay.api import current_execution
 from django_workflows.replay.definitions import require_launcher
@@ -50,10 +49,7 @@ class DefinedHook(Generic[T]):
 
         Of a type that JSON schema cannot describe it says no more than the name.
         """
-        try:
-            described = self.adapter.json_schema(schema_generator=_QuietSchema)
-        except PydanticInvalidForJsonSchema:
-            described = {}
+        described = self.adapter.json_schema(schema_generator=TolerantSchema)
         return {**described, IDENTITY: self.identity}
 
     def validate(self, payload: Any) -> T:
@@ -112,9 +108,3 @@ def _identity(schema: Any, module: str) -> str:
     if _is_class(schema):
         return f"{schema.__module__}.{schema.__qualname__}"
     return f"{module}: {re.sub(r' at 0x[0-9a-fA-F]+', '', repr(schema))}"
-
-
-class _QuietSchema(GenerateJsonSchema):
-    """Does not warn of defaults that JSON cannot show: they are left out."""
-
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}

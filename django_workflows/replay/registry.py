@@ -72,7 +72,7 @@ class Registry:
 
     def _unknown(self, name: str, version: str | None) -> str:
         if name in self._newest:
-            versions = sorted(v or "none" for n, v in self._workflows if n == name)
+            versions = [version or "none" for version in self.versions_of(name)]
             wanted = f"version {version!r}" if version else "no version"
             return (
                 f"The workflow {name!r} is not registered with {wanted}. Known "
@@ -99,6 +99,10 @@ class Registry:
             if name in own:
                 names += own
         return list(dict.fromkeys(names))
+
+    def versions_of(self, name: str) -> list[str]:
+        """The versions in which this process can run a workflow, the newest last."""
+        return sorted((v for n, v in self._workflows if n == name), key=_order)
 
     def find_workflow(
         self, name: str, version: str | None = None

@@ -1,0 +1,136 @@
+"""Is the engine alive, and who works for it?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+from django.utils.decorators import method_decorator
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_workflows.api.base import WorkflowsViewSet
+from django_workflows.api.openapi import describe
+from django_workflows.models import Worker
+from django_workflows.store.database import alias
+from django_workflows.store.health import fresh_workers, health, health_details
+
+
+class QueueSerializer(serializers.Serializer[Any]):
+    """What is due in a queue and not at work yet; counted to 10,000."""
+
+    name = serializers.CharField()
+    due_runs = serializers.IntegerField()
+    due_steps = serializers.IntegerField()
+    oldest_due_at = serializers.DateTimeField()
+
+
+class HealthSerializer(serializers.Serializer[Any]):
+    """Whether the database answers and a worker is alive; the rest is for staff."""
+
+    status = serializers.ChoiceField(["ok", "unhealthy"])
+    database = serializers.BooleanField(help_text="It answers.")
+    worker = serializers.BooleanField(help_text="One has a fresh heartbeat.")
+    workers = serializers.IntegerField(
+        required=False, help_text="How many have a fresh heartbeat."
+    )
+    queues = QueueSerializer(many=True, required=False)
+    oldest_due_at = serializers.DateTimeField(required=False, allow_null=True)
+    blocked_runs = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="Runs that cannot go on with today's code, by workflow.",
+    )
+
+
+# Without a transaction around it: a database that is away is an answer.
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class HealthViewSet(WorkflowsViewSet):
+    """For load balancers and monitoring."""
+
+    serializer_class = HealthSerializer
+
+    def get_permissions(self) -> list[Any]:
+        return [AllowAny()]
+
+    def get_throttles(self) -> list[Any]:
+        """Monitoring is never told that it asks too often."""
+        return []
+
+    def perform_authentication(self, request: Request) -> None:
+        """Not before the database has answered, of which it may need something."""
+
+    @describe(
+        responses={200: HealthSerializer, 503: HealthSerializer},
+        operation_id="health",
+    )
+    def retrieve(self, request: Request) -> Response:
+        """Say whether the database answers and a worker is alive: 200 if both, or 503.
+
+        Open to everyone; staff is told what waits, and for how long.
+        """
+        found = health()
+        told: dict[str, Any] = {
+            "status": "ok" if found.is_healthy else "unhealthy",
+            "database": found.database,
+            "worker": found.worker,
+        }
+        if found.database and IsAdminUser().has_permission(request, self):
+            told["workers"] = fresh_workers().count()
+            told.update(asdict(health_details()))
+        shown = HealthSerializer(told).data
+        answer = Response({name: shown[name] for name in told})
+        if not found.is_healthy:
+            answer.status_code = 503
+            # An answer, not an error of ours, which Django would mail to the admins.
+            answer._has_been_logged = True  # type: ignore[attr-defined]
+        return answer
+
+
+class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    """A process that runs workflows and steps."""
+
+    queues = serializers.SerializerMethodField()
+    is_alive = serializers.SerializerMethodField(
+        help_text="It has given a sign of life within the lease."
+    )
+
+    class Meta:
+        model = Worker
+        fields = (
+            "id",
+            "host",
+            "pid",
+            "queues",
+            "code",
+            "is_alive",
+            "runs",
+            "steps",
+            "started_at",
+            "heartbeat_at",
+            "stopped_at",
+        )
+        read_only_fields = fields
+
+    def get_is_alive(self, worker: Worker) -> bool:
+        return worker.pk in self.context["fresh"]
+
+    def get_queues(self, worker: Worker) -> list[str]:
+        return [name for name in worker.queues.split(",") if name]
+
+
+class WorkerViewSet(WorkflowsViewSet):
+    """The processes at work, and those that were."""
+
+    serializer_class = WorkerSerializer
+    ordering = ("started_at", "id")
+
+    def list(self, request: Request) -> Response:
+        """List workers, by when they were started."""
+        workers = self.paginate_queryset(Worker.objects.using(alias()).all())
+        fresh = set(fresh_workers().values_list("pk", flat=True))
+        shown = WorkerSerializer(workers, many=True, context={"fresh": fresh})
+        return self.get_paginated_response(shown.data)
