@@ -409,7 +409,8 @@ class Run(models.Model):
 
         `from_step` is the id of a step, or the number (``seq``) of an event. The
         history is cut before the event that made the workflow call it; operations
-        without a result there are issued anew. This run stays as it is.
+        without a result there are issued anew. What steps from before the cut have
+        written to streams is copied. This run stays as it is.
 
         Raises ValueError, naming the steps there are, for any other step or event, and
         HookConflictError if the fork would need a hook token that is held.

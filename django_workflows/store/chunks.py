@@ -93,6 +93,43 @@ def find_stored(database: BaseDatabaseWrapper, each: Append, after: int) -> int 
     return found
 
 
+def copy_chunks(
+    database: BaseDatabaseWrapper, run_id: str, to_run_id: str, step_ids: set[str]
+) -> None:
+    """Copy what some steps have written to the streams of their run into those of
+    another, which are open. In the current transaction."""
+    index = database.ops.quote_name("index")
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT s.namespace, s.id, c.step_id "
+            "FROM django_workflows_stream s "
+            "JOIN django_workflows_streamchunk c ON c.stream_id = s.id "
+            "WHERE s.run_id = %s",
+            (run_id,),
+        )
+        authors: dict[tuple[str, str], list[str]] = {}
+        for namespace, stream, step_id in cursor.fetchall():
+            if step_id in step_ids:
+                authors.setdefault((namespace, stream), []).append(step_id)
+        for (namespace, stream), found in sorted(authors.items()):
+            steps_in, values = among(database, found)
+            copy = stream_id(to_run_id, namespace)
+            cursor.execute(
+                "INSERT INTO django_workflows_streamchunk "
+                f"(stream_id, {index}, payload, attempt, step_id, created_at) "
+                f"SELECT %s, ROW_NUMBER() OVER (ORDER BY {index}) - 1, payload, "
+                "attempt, step_id, created_at FROM django_workflows_streamchunk "
+                f"WHERE stream_id = %s AND step_id {steps_in}",
+                [copy, stream, *values],
+            )
+            cursor.execute(
+                "INSERT INTO django_workflows_stream "
+                "(id, run_id, namespace, length, closed_at, created_at) "
+                f"VALUES (%s, %s, %s, %s, NULL, {now_sql(database)})",
+                (copy, to_run_id, namespace, cursor.rowcount),
+            )
+
+
 def _append(database: BaseDatabaseWrapper, appends: Sequence[Append]) -> list[Appended]:
     wanted = {each.stream_id: each for each in appends}
     outcomes = _append_to(database, appends, wanted.keys())

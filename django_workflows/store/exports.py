@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from django_workflows.core.payloads import is_sealed, seal, unseal
-from django_workflows.models import Event, Run
+from django_workflows.models import Event, Run, Stream
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.database import to_us
 from django_workflows.store.history import history
@@ -69,7 +69,17 @@ def export_history(run: Run, *, with_seed: bool = False) -> dict[str, Any]:
     }
     document["seed"] = _seed(bytes(run.seed), with_seed)
     document["events"] = [_event(event) for event in history(run)]
+    document["streams"] = [_stream(stream) for stream in run.streams.all()]
     return document
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    """What there is of a stream: a replay needs nothing of what is in it."""
+    return {
+        "namespace": stream.namespace,
+        "length": stream.length,
+        "is_closed": stream.is_closed,
+    }
 
 
 def _seed(seed: bytes, in_clear: bool) -> dict[str, str] | None:

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Q, QuerySet
-from django.db.models.deletion import ProtectedError, RestrictedError
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.deletion import Collector, ProtectedError, RestrictedError
 
 from django_workflows.core.durations import Duration, to_seconds
-from django_workflows.models import Event, Run
+from django_workflows.models import Event, Run, Stream
 from django_workflows.replay.definitions import Workflow
 from django_workflows.store.database import (
     alias,
@@ -23,10 +23,10 @@ from django_workflows.store.database import (
 
 logger = logging.getLogger("django_workflows.store")
 
-#: Runs deleted in one transaction, and how many of their events, unless one run alone
-#: has more.
+#: Runs deleted in one transaction, and how many of their events and chunks, unless one
+#: run alone has more events.
 BATCH = 500
-BATCH_EVENTS = 20_000
+BATCH_ROWS = 20_000
 #: Runs that a worker deletes by itself in one go, and how often it looks further for
 #: some where it cannot have those that ended first.
 BATCH_OF_WORKERS = 100
@@ -161,11 +161,14 @@ def _first(runs: QuerySet[Run], last: Run | None, limit: int) -> Iterator[Run]:
             Q(finished_at__gt=last.finished_at)
             | Q(finished_at=last.finished_at, pk__gt=last.pk)
         )
-    events = 0
-    ordered = runs.order_by("finished_at", "pk")
+    streams = Stream.objects.using(alias()).filter(run_id=OuterRef("pk"))
+    chunks = streams.values("run_id").annotate(total=Sum("length")).values("total")
+    ordered = runs.order_by("finished_at", "pk").annotate(written=Subquery(chunks))
+    rows = 0
     for run in ordered.only("pk", "finished_at", "last_seq")[:limit]:
-        events += run.last_seq
-        if events > BATCH_EVENTS and events > run.last_seq:
+        of_run = run.last_seq + (run.written or 0)
+        rows += of_run
+        if rows > BATCH_ROWS and rows > of_run:
             return
         yield run
 
@@ -176,6 +179,8 @@ def _delete(runs: QuerySet[Run], rows: list[Run], told: int = logging.WARNING) -
     if not ids or not _cut_links(ids):
         return 0
     try:
+        if not _shorten_streams(runs, ids):
+            return 0
         return _delete_now(runs, ids)
     except (ProtectedError, RestrictedError) as error:
         if len(ids) > 1:
@@ -259,3 +264,32 @@ def _cut_links(ids: list[str]) -> bool:
                     return False
                 Run.objects.using(alias()).filter(pk__in=pks).update(**{field: None})
     return True
+
+
+def _shorten_streams(runs: QuerySet[Run], ids: list[str]) -> bool:
+    """Where the streams of these runs are very long, delete most of them beforehand.
+
+    From the end, so that a run that is retried meanwhile has no gap in what is left.
+    False if somebody has locked the run, or it is open again.
+    """
+    streams = Stream.objects.using(alias()).filter(run_id__in=ids)
+    asked = False
+    while True:
+        total = streams.aggregate(total=Sum("length"))["total"] or 0
+        longest = streams.order_by("-length").first()
+        if longest is None or total <= BATCH_ROWS:
+            return True
+        if not asked:
+            # Nothing of them goes if rows of the project protect one.
+            going = Run.objects.using(alias()).filter(pk__in=ids)
+            Collector(alias(), origin=going).collect(going)
+            asked = True
+        with transaction.atomic(using=alias()):
+            if (
+                not _lock({longest.run_id})
+                or not runs.filter(pk=longest.run_id).exists()
+            ):
+                return False
+            rest = max(0, longest.length - BATCH_ROWS)
+            longest.chunks.filter(index__gte=rest).delete()
+            streams.filter(pk=longest.pk).update(length=rest)

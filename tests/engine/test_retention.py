@@ -176,7 +176,7 @@ def test_batches_are_transactions_of_their_own_oldest_first(
 def test_long_logs_make_small_batches(
     workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH_EVENTS", 15)
+    monkeypatch.setattr(retention, "BATCH_ROWS", 15)
     for _ in range(5):
         finished(workflows)
     workflows.advance("1d")
@@ -185,7 +185,7 @@ def test_long_logs_make_small_batches(
     assert length < 15 < 3 * length
     batch = list(retention._first(runs, None, 500))
     assert len(batch) == 15 // length
-    monkeypatch.setattr(retention, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(retention, "BATCH_ROWS", 1)
     assert len(list(retention._first(runs, None, 500))) == 1
     assert prune(older_than="1h") == 5
 

@@ -19,6 +19,7 @@ from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.forks import Fork, cut_before, fork_log
 from django_workflows.replay.secrets import SEED_BYTES
+from django_workflows.store.chunks import copy_chunks
 from django_workflows.store.control.rows import not_found
 from django_workflows.store.database import (
     alias,
@@ -33,6 +34,7 @@ from django_workflows.store.hooks import claim_token, token_hash
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.starting import NewRun, insert_runs
 
+_ENDS_OF_STEPS = (log.STEP_COMPLETED, log.STEP_FAILED, log.STEP_CANCELLED)
 #: Keeps a run from being deleted while it is copied, and nobody from going on with it.
 _KEEP = {"postgresql": " FOR KEY SHARE", "mysql": " LOCK IN SHARE MODE"}
 
@@ -148,6 +150,8 @@ def _fork(database: BaseDatabaseWrapper, run_id: str, from_step: str | int) -> s
     insert_runs(database, [new])
     _set_origin(database, new.id, dict(fork.events[0].detail), fork.events[0].time)
     _insert_log(database, new.id, fork)
+    ended = [event for event in history[: cut + 1] if event.type in _ENDS_OF_STEPS]
+    copy_chunks(database, run_id, new.id, {event.correlation_id for event in ended})
     hooks = fork.open.hooks.values()
     _start_children(database, new, fork)
     for hook in sorted(hooks, key=lambda hook: token_hash(hook.detail["token"])):
