@@ -6,6 +6,7 @@ Importing this package registers them all, under the tag `workflows`.
 |---|---|---|
 | E001-E003 | `definitions` | workflows and steps that cannot run |
 | W001 | `sources` | calls in workflow code that would not replay |
+| W002 | `webhooks` | webhooks whose tokens can be guessed |
 | E010-E012, W010-W017 | `cluster` | `Q_CLUSTER` |
 | E020-E026, W020 | `options` | `WORKFLOWS` |
 | W030-W037 | `database` | the database that holds the runs |
@@ -21,6 +22,15 @@ from django_workflows.checks import (
     options,
     security,
     sources,
+    webhooks,
 )
 
-__all__ = ["cluster", "database", "definitions", "options", "security", "sources"]
+__all__ = [
+    "cluster",
+    "database",
+    "definitions",
+    "options",
+    "security",
+    "sources",
+    "webhooks",
+]

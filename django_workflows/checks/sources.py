@@ -13,13 +13,14 @@ import linecache
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from django.core import checks
 from django.db.models import Model
 
-from django_workflows.replay.definitions import registry
+from django_workflows.replay.definitions import Workflow, registry
 from django_workflows.replay.guard_table import (
     CLOCK,
     ENTROPY,
@@ -67,44 +68,60 @@ def check_sources(**kwargs: Any) -> list[checks.CheckMessage]:
     """No workflow function itself does I/O or reads clocks or randomness."""
     table = Table()
     table.refresh()
-    files: dict[str, _Functions] = {}
     messages: list[checks.CheckMessage] = []
-    for workflow in registry.all_workflows():
-        code = workflow.func.__code__
-        filename = code.co_filename
-        if filename not in files:
-            files[filename] = _functions(filename, workflow.func.__globals__)
-        definition = files[filename].get((code.co_name, code.co_firstlineno))
-        if definition is None:
-            continue
-        for line, rule in _findings(workflow.func, definition, table):
+    for code in read_workflows():
+        for line, rule in _findings(code, table):
             messages.append(
                 checks.Warning(
-                    f"{filename}:{line}: the workflow {workflow.name} uses "
+                    f"{code.filename}:{line}: the workflow {code.workflow.name} uses "
                     f"{rule.call}, which the guard refuses: workflow code is run "
                     "again to continue a run.",
                     hint=rule.fix,
-                    obj=workflow,
+                    obj=code.workflow,
                     id="django_workflows.W001",
                 )
             )
     return messages
 
 
-def _findings(
-    func: Any, definition: _Function, table: Table
-) -> Iterator[tuple[int, Rule]]:
-    scope = _Scope(func, definition)
-    for statement in definition.body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call):
-                rule = _call_rule(node, scope.resolve(node.func), table)
-            elif isinstance(node, ast.Attribute):
-                rule = _manager_rule(node.attr, scope.resolve(node.value))
-            else:
-                continue
-            if rule is not None:
-                yield node.lineno, rule
+@dataclass(frozen=True)
+class Source:
+    """The code of a workflow function, and what the names in it mean."""
+
+    workflow: Workflow[..., Any]
+    filename: str
+    definition: _Function
+    scope: _Scope
+
+    def nodes(self) -> Iterator[ast.AST]:
+        for statement in self.definition.body:
+            yield from ast.walk(statement)
+
+
+def read_workflows() -> Iterator[Source]:
+    """The code of every registered workflow, where there is any to read."""
+    files: dict[str, _Functions] = {}
+    for workflow in registry.all_workflows():
+        code = workflow.func.__code__
+        filename = code.co_filename
+        if filename not in files:
+            files[filename] = _functions(filename, workflow.func.__globals__)
+        definition = files[filename].get((code.co_name, code.co_firstlineno))
+        if definition is not None:
+            scope = _Scope(workflow.func, definition)
+            yield Source(workflow, filename, definition, scope)
+
+
+def _findings(code: Source, table: Table) -> Iterator[tuple[int, Rule]]:
+    for node in code.nodes():
+        if isinstance(node, ast.Call):
+            rule = _call_rule(node, code.scope.resolve(node.func), table)
+        elif isinstance(node, ast.Attribute):
+            rule = _manager_rule(node.attr, code.scope.resolve(node.value))
+        else:
+            continue
+        if rule is not None:
+            yield node.lineno, rule
 
 
 def _functions(filename: str, module: dict[str, Any]) -> _Functions:

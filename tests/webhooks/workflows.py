@@ -68,3 +68,15 @@ async def signed(token: str, scheme: str, count: int = 1) -> list[bytes]:
 @workflow
 async def plain(token: str) -> Any:
     return await create_hook(token)
+
+
+@workflow
+async def logging(token: str, scheme: str | None = None) -> list[str]:
+    """Returns the texts of all requests until one says "end"."""
+    verify = None if scheme is None else hmac_signature("TEST_SECRETS", scheme=scheme)
+    texts: list[str] = []
+    async for request in create_webhook(token, verify=verify):
+        if request.text() == "end":
+            return texts
+        texts.append(request.text())
+    raise AssertionError("nobody disposes of it")
