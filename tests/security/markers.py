@@ -18,6 +18,8 @@ class Spy:
 
     def __init__(self, *names: str) -> None:
         self.found: set[str] = set()
+        #: Where in the database: tables and columns.
+        self.places: set[tuple[str, str]] = set()
         self._disguises: dict[str, list[bytes]] = {}
         for name in names:
             self.look_for(name, mark(name).encode())
@@ -31,27 +33,34 @@ class Spy:
             found.append(text[(0, 2, 3)[offset] : len(text) - 4])
         self._disguises[name] = found
 
-    def look_at(self, data: bytes | str) -> None:
+    def look_at(self, data: bytes | str) -> bool:
+        """Whether there is any of them in it."""
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")
-        for name, disguises in self._disguises.items():
-            if any(disguise in data for disguise in disguises):
-                self.found.add(name)
+        found = {
+            name
+            for name, disguises in self._disguises.items()
+            if any(disguise in data for disguise in disguises)
+        }
+        self.found |= found
+        return bool(found)
 
     def look_at_database(self) -> None:
         """Look at every column of every row of every table."""
         with connection.cursor() as cursor:
             for table in connection.introspection.table_names(cursor):
                 cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
-                for row in cursor.fetchall():
-                    for value in row:
-                        self._look_at_value(value)
+                names = [column[0] for column in cursor.description]
+                columns = zip(*cursor.fetchall(), strict=True)
+                for name, values in zip(names, columns, strict=False):
+                    if self.look_at(b"\0".join(map(_as_bytes, values))):
+                        self.places.add((table, name))
 
-    def _look_at_value(self, value: object) -> None:
-        if isinstance(value, bytes | memoryview | bytearray):
-            self.look_at(bytes(value))
-        elif value is not None:
-            self.look_at(str(value))
+
+def _as_bytes(value: object) -> bytes:
+    if isinstance(value, bytes | memoryview | bytearray):
+        return bytes(value)
+    return str(value).encode("utf-8", "surrogatepass")
 
 
 class Tap(logging.Handler):

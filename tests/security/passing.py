@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 
 from django_workflows import WorkflowRunFailedError, get_run, resume_hook, start
+from django_workflows.core.webhooks import PATH
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 from tests.security.markers import mark
@@ -15,6 +17,7 @@ from tests.security.workflows import (
     everything,
     fails,
     hands_on,
+    receives,
     takes_fragile,
     waits_elsewhere,
 )
@@ -52,9 +55,19 @@ PAYLOADS = (
     "carried_payload",
     "argument_of_successor",
     "unreadable_payload",
+    "chunk",
+    "chunk_of_bytes",
+    "request_body",
+    "request_header",
+    "request_query",
+    "answer",
+    "header_of_answer",
+    "static_answer",
+    "header_of_static_answer",
+    "webhook_metadata",
 )
 """The names of the marked values that nobody else is to read."""
-TOKENS = ("first_token", "carried_token")
+TOKENS = ("first_token", "carried_token", "static_token", "manual_token")
 """Those of the tokens, which encryption leaves readable."""
 
 
@@ -95,6 +108,26 @@ def pass_everything(workflows: WorkflowTester, look: Callable[[], None]) -> None
     run.replay()
     _block(workflows)
     look()
+    receiving = start(receives)
+    workflows.run_until_idle()
+    look()
+    assert _send("static_token") == mark("static_answer")
+    look()
+    assert _send("manual_token") == mark("answer")
+    look()
+    chunks = [{"text": mark("chunk")}, mark("chunk_of_bytes").encode()]
+    assert list(receiving.stream("progress")) == chunks
+
+
+def _send(token: str) -> str:
+    """Send a request to a webhook; returns what is answered."""
+    answer = Client().post(
+        f"/{PATH}{mark(token)}?q={mark('request_query')}",
+        mark("request_body"),
+        "text/plain",
+        headers={"X-Request": mark("request_header")},
+    )
+    return answer.text
 
 
 def _block(workflows: WorkflowTester) -> None:

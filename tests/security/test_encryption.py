@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.apps import apps
+from django.db.models import BinaryField
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,10 +40,18 @@ def encrypted(*keys: str) -> dict[str, Any]:
 def test_without_a_codec_everything_is_found(
     workflows: WorkflowTester,
 ) -> None:
-    """So the spy looks where there is something to be seen."""
+    """So the spy looks where there is something to be seen: in every column of bytes,
+    whoever adds one."""
     spy = Spy(*PAYLOADS, *TOKENS)
     pass_everything(workflows, spy.look_at_database)
     assert spy.found == {*PAYLOADS, *TOKENS}
+    columns = {
+        (model._meta.db_table, field.column)
+        for model in apps.get_app_config("django_workflows").get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, BinaryField)
+    }
+    assert columns - spy.places == {("django_workflows_run", "seed")}
 
 
 def test_with_encryption_nothing_is_found(

@@ -10,9 +10,13 @@ from django_workflows import (
     FatalError,
     HookConflictError,
     RetryPolicy,
+    WebhookRequest,
+    WebhookResponse,
     continue_as_new,
     create_hook,
+    create_webhook,
     get_step_metadata,
+    get_writable,
     saga,
     sleep,
     start,
@@ -91,6 +95,34 @@ async def child(argument: Any) -> Any:
 @step
 def starts_another(argument: Any) -> str:
     return start(child, mark("input_of_started_run")).pk
+
+
+@step
+def writes_to_a_stream() -> None:
+    with get_writable("progress") as stream:
+        stream.write({"text": mark("chunk")})
+        stream.write(mark("chunk_of_bytes").encode())
+
+
+@step
+def answers(request: WebhookRequest) -> None:
+    header = {"X-Answer": mark("header_of_answer")}
+    request.respond_with(WebhookResponse.text(mark("answer"), headers=header))
+
+
+@workflow
+async def receives() -> None:
+    """One webhook with an answer of its own, and one that a step answers."""
+    static = WebhookResponse.text(
+        mark("static_answer"), headers={"X-Answer": mark("header_of_static_answer")}
+    )
+    first = create_webhook(
+        mark("static_token"), respond_with=static, metadata=mark("webhook_metadata")
+    )
+    second = create_webhook(mark("manual_token"), respond_with="manual")
+    await first
+    await answers(await second)
+    await writes_to_a_stream()
 
 
 @workflow
