@@ -88,15 +88,17 @@ class ApiSchema(AutoSchema):
         }
 
 
-def describe(**about: Any) -> Callable[[F], F]:
+def describe(
+    view_schema: type[ApiSchema] = ApiSchema, **about: Any
+) -> Callable[[F], F]:
     """``extend_schema()`` for a method of our views.
 
     That one builds upon the project's DEFAULT_SCHEMA_CLASS, which need not be one of
-    drf-spectacular, unless it is told of another.
+    drf-spectacular, unless it is told of another: of the class of the view's `schema`.
     """
 
     def decorate(method: F) -> F:
-        method.kwargs = {"schema": ApiSchema}  # type: ignore[attr-defined]
+        method.kwargs = {"schema": view_schema}  # type: ignore[attr-defined]
         return extend_schema(**about)(method)
 
     return decorate

@@ -19,6 +19,7 @@ from django_workflows.api.logs import EventViewSet, StepViewSet
 from django_workflows.api.runs import RunViewSet
 from django_workflows.api.workflows import WorkflowViewSet
 from django_workflows.http.tokens import CONVERTER
+from django_workflows.push.sse import StreamView
 
 app_name = "workflows_api"
 
@@ -72,6 +73,7 @@ _RESUME: dict[str, Any] = {"post": "resume", "get": "retrieve_like_route"}
 urlpatterns = [
     *router.urls,
     path("health/", HealthViewSet.as_view(_SHOW), name="health"),
+    path("runs/<str:id>/stream/", StreamView.as_view(), name="run-stream"),
     path("schema/", DescriptionViewSet.as_view(_SHOW), name="schema"),
     path(f"{_HOOK}/resume/", HookViewSet.as_view(_RESUME), name="hook-resume"),
     path(f"{_HOOK}/", HookViewSet.as_view(_SHOW), name="hook-detail"),

@@ -17,6 +17,7 @@ from django_workflows.core.serialization import dumps, to_plain
 from django_workflows.core.serialization.exceptions import safe_message
 from django_workflows.core.serialization.hiding import HIDDEN, Hiding
 from django_workflows.core.serialization.names import display_name
+from django_workflows.core.serialization.plain import is_bytes
 from django_workflows.errors import SerializationError, WorkflowError
 
 
@@ -44,6 +45,18 @@ def payload_to_json(sealed: bytes | None, *, redact: bool = True) -> Any:
         return to_plain(unseal(sealed), _hiding(redact))
     except WorkflowError as error:
         return f"[unreadable: {error}]"
+
+
+def payload_fields(sealed: bytes) -> dict[str, Any]:
+    """A stored value as fields of a message: ``data``, for bytes ``encoding`` too."""
+    plain = payload_to_json(sealed)
+    try:
+        if is_bytes(unseal(sealed)):
+            fields: dict[str, Any] = plain
+            return fields
+    except WorkflowError:
+        pass  # `plain` says why it cannot be read
+    return {"data": plain}
 
 
 def call_to_json(

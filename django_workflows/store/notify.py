@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
+from django_workflows.store import layers
 from django_workflows.store.database import after_commit
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def notify(
 
 
 def publish(channel: str, payloads: Iterable[str]) -> None:
-    """Tell Redis, if there is one. What is lost is found by polling."""
+    """Tell Redis and the channel layer, if there are any. What is lost is found by
+    polling."""
+    payloads = list(payloads)
+    if channel != DUE:
+        layers.announce([(channel, payload) for payload in payloads])
     if not conf.REDIS_URL:
         return
     try:

@@ -23,7 +23,8 @@ from django_workflows.store.watching import Topic, Watch, watching
 BATCH = 500
 BATCH_BYTES = 1 << 20
 
-_SHARE = {"postgresql": " FOR SHARE", "mysql": " LOCK IN SHARE MODE"}
+#: Lets whoever has begun to write come to an end first.
+SHARE = {"postgresql": " FOR SHARE", "mysql": " LOCK IN SHARE MODE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def stream_state(run_id: str, namespace: str = "") -> StreamState:
         # end is stored now, and nothing will be begun.
         cursor.execute(
             "SELECT length FROM django_workflows_stream "
-            f"WHERE id = %s{_SHARE.get(database.vendor, '')}",
+            f"WHERE id = %s{SHARE.get(database.vendor, '')}",
             (stream,),
         )
         row = cursor.fetchone()
@@ -92,9 +93,23 @@ def read_chunks(
 ) -> list[Chunk]:
     """The chunks from index `start` (not negative) on: at most `limit`, and of bytes
     about BATCH_BYTES, but one if there is one."""
+    rows = read_sealed(stream_id(run_id, namespace), start, limit)
+    return [
+        Chunk(index, serialization.loads(unseal(payload)), attempt)
+        for index, payload, attempt in rows
+    ]
+
+
+def read_sealed(
+    stream: str, start: int, limit: int, size: int = BATCH_BYTES
+) -> list[tuple[int, bytes, int]]:
+    """Chunks of the stream with this id as they are stored: index, payload, attempt.
+
+    From index `start` (not negative) on: at most `limit`, and of bytes about `size`,
+    but one if there is one.
+    """
     database = connection()
     index = database.ops.quote_name("index")
-    stream = stream_id(run_id, namespace)
     chunks = "django_workflows_streamchunk"
     with database.cursor() as cursor:
         # Lengths are known without reading the payloads.
@@ -107,13 +122,9 @@ def read_chunks(
             f"WHERE stream_id = %s AND {index} >= %s ORDER BY {index} LIMIT %s) sizes"
             ") totals WHERE total <= %s OR last = %s"
             f") ORDER BY {index}",
-            (stream, start, stream, start, limit, BATCH_BYTES, start),
+            (stream, start, stream, start, limit, size, start),
         )
-        rows = cursor.fetchall()
-    return [
-        Chunk(row[0], serialization.loads(unseal(bytes(row[1]))), row[2])
-        for row in rows
-    ]
+        return [(row[0], bytes(row[1]), row[2]) for row in cursor.fetchall()]
 
 
 def topics(run_id: str, namespace: str = "") -> tuple[Topic, ...]:

@@ -32,7 +32,8 @@ class Watch:
     """
 
     def __init__(self, topics: Iterable[Topic]) -> None:
-        self._topics = frozenset(topics)
+        #: May be replaced at any time; look again afterwards.
+        self.topics = frozenset(topics)
         self._is_told = threading.Event()
         self._loop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
@@ -41,7 +42,7 @@ class Watch:
         if news is None:
             return True
         return any(
-            (channel, payload) in self._topics or (channel, None) in self._topics
+            (channel, payload) in self.topics or (channel, None) in self.topics
             for channel, payload in news
         )
 

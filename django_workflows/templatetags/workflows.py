@@ -127,7 +127,7 @@ def _connection(
 
 def _sse_url(run_id: str) -> str:
     try:
-        return reverse("run-stream", args=[run_id])
+        return reverse("workflows_api:run-stream", args=[run_id])
     except NoReverseMatch as error:
         raise ValueError(
             'transport="sse" needs the REST API: include("django_workflows.api.urls") '

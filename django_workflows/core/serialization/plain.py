@@ -18,6 +18,7 @@ from django_workflows.errors import SerializationError, WorkflowError
 
 _LISTS = frozenset({"tuple", "set", "frozenset", "deque", "slice", "range", "complex"})
 _PAIRS = frozenset({"dict", "ordereddict", "defaultdict", "counter"})
+_TAGGED = b'{"$":'
 _BYTES = frozenset({"bytes", "bytearray"})
 _CLOCKS = frozenset({"datetime", "time"})
 _EXCEPTIONS = frozenset({"exception", "exceptiongroup", "validationerror"})
@@ -49,6 +50,14 @@ def to_plain(data: bytes, hiding: Hiding = _NOTHING_HIDDEN) -> Any:
     except DAMAGE as error:
         name = display_name(type(error))
         raise SerializationError(f"damaged payload: {name}") from error
+
+
+def is_bytes(data: bytes) -> bool:
+    """Whether what ``data`` holds is ``bytes`` or a ``bytearray``, and nothing more."""
+    if not data.startswith(_TAGGED):
+        return False
+    node, _ = read(data)
+    return node[TAG] in _BYTES
 
 
 class _Plain:
