@@ -203,10 +203,13 @@ def test_run_of_somebody_else_is_not_there(
     client = logged_in(user())
     nobodys = Run(pk="wrun_00000000000000000000000000")
     for route in OF_RUNS:
+        # A hook's token may end as another route does: that one knows no such method.
+        is_other = route.method == "GET" and "/resume" in route.pattern
+        refusal = 405 if is_other else 404
         answer = request(client, route, theirs)
-        assert answer.status_code == 404, route
+        assert answer.status_code == refusal, route
         same = request(client, route, nobodys, token="nobodys")
-        assert (same.status_code, same.content) == (404, answer.content), route
+        assert (same.status_code, same.content) == (refusal, answer.content), route
     assert state_of(theirs) == before
     assert Run.objects.count() == 1
 
