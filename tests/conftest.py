@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
+from django.db import connections
+from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
-from tests.databases import wait_for_sessions
+from tests.databases import empty, wait_for_sessions
 
 pytest_plugins = ["django_workflows.testing.plugin"]
 
@@ -25,6 +28,18 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    """What Django does after a test whose commits were real takes very long."""
+
+    def empty_all(case: TransactionTestCase) -> None:
+        for alias in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+            empty(connections[alias])
+
+    with patch.object(TransactionTestCase, "_fixture_teardown", empty_all):
+        yield
 
 
 @pytest.fixture(scope="session")
