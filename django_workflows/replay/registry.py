@@ -114,9 +114,13 @@ class Registry:
     def find_step(self, name: str) -> Step[..., Any] | None:
         return self._steps.get(name)
 
-    def workflow_keys(self) -> list[tuple[str, str]]:
+    def workflow_keys(self) -> tuple[tuple[str, str], ...]:
         """Every (name, version) this process can run, aliases included."""
-        return list(self._workflows)
+        return tuple(self._workflows)
+
+    def step_names(self) -> tuple[str, ...]:
+        """The name of every step this process can run."""
+        return tuple(self._steps)
 
     def all_workflows(self) -> list[Workflow[..., Any]]:
         return list(dict.fromkeys(self._workflows.values()))

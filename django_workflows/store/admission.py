@@ -83,7 +83,7 @@ _FIRST = """
 def run_lines(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
 ) -> list[Line]:
     """The lines of queued runs of known workflows that are due, one for each key."""
     eligible, values = _eligible(database, queues, known)
@@ -119,7 +119,7 @@ def run_lines(
 def admit_runs(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
 ) -> tuple[int, int | None]:
     """Let queued runs begin as far as their limits allow.
 
@@ -142,7 +142,7 @@ def _admit(
     database: BaseDatabaseWrapper,
     line: Line,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
 ) -> tuple[int, int | None]:
     with transaction(database), database.cursor() as cursor:
         gate = Gate(database, cursor, line.key, _COUNT.format(key="%s"))
@@ -173,7 +173,7 @@ def _admit(
 def _eligible(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
 ) -> tuple[str, list[Any]]:
     queues_in, queue_values = among(database, queues)
     known_here, known_values = known_sql(database, known)

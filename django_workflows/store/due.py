@@ -55,7 +55,7 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
     """Look for due work of workflows and steps that this process knows."""
     database = database or connection()
     workflows = registry.workflow_keys()
-    steps = [step.name for step in registry.all_steps()] or [""]
+    steps = registry.step_names() or ("",)
     if not workflows:
         return Due(False, None)
     # Before all else: what becomes due while this looks is in the last answer.

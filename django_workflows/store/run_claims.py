@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.store.database import (
     among,
+    among_names,
     from_json,
     is_postgresql,
     marks,
@@ -127,7 +129,7 @@ def claim_runs(
     database: BaseDatabaseWrapper,
     worker_id: str,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
     limit: int,
     *,
     suspects: bool = False,
@@ -151,7 +153,7 @@ def claim_runs(
 def candidates_sql(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[tuple[str, str]],
+    known: tuple[tuple[str, str], ...],
     suspects: bool,
 ) -> tuple[str, list[Any]]:
     """A query for due runs of known workflows, and its parameters.
@@ -178,17 +180,20 @@ def candidates_sql(
 
 
 def known_sql(
-    database: BaseDatabaseWrapper, known: Sequence[tuple[str, str]]
+    database: BaseDatabaseWrapper, known: tuple[tuple[str, str], ...]
 ) -> tuple[str, list[Any]]:
     """A condition on runs `r`: their code is known; and its parameters."""
     mark = {
         "postgresql": "(r.workflow || E'\\n' || r.version)",
         "mysql": "CONCAT(r.workflow, '\\n', r.version)",
     }.get(database.vendor, "(r.workflow || char(10) || r.version)")
-    known_in, values = among(
-        database, [f"{name}\n{version}" for name, version in known]
-    )
+    known_in, values = among_names(database, _marks(known))
     return f"{mark} {known_in}", values
+
+
+@lru_cache
+def _marks(known: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(f"{name}\n{version}" for name, version in known)
 
 
 def _claim_postgresql(

@@ -15,6 +15,7 @@ from django_workflows.core.payloads import unseal
 from django_workflows.replay.events import STEP_STARTED
 from django_workflows.store.database import (
     among,
+    among_names,
     from_json,
     marks,
     moment,
@@ -91,7 +92,7 @@ def claim_steps(
     database: BaseDatabaseWrapper,
     worker_id: str,
     queues: Sequence[str],
-    known: Sequence[str],
+    known: tuple[str, ...],
     limit: int,
     *,
     suspects: bool = False,
@@ -157,7 +158,7 @@ _BESIDES = """
 def steps_on_offer(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[str],
+    known: tuple[str, ...],
     limit: int,
     suspects: bool | None,
 ) -> Offer:
@@ -167,7 +168,7 @@ def steps_on_offer(
     others, or None for both.
     """
     queues_in, queue_values = among(database, queues)
-    known_in, known_values = among(database, known)
+    known_in, known_values = among_names(database, known)
     now = now_sql(database)
     suspect = "" if suspects is None else "AND s.suspect = %s"
     statement = f"""

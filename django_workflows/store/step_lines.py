@@ -10,7 +10,13 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.replay.definitions import registry
-from django_workflows.store.database import among, is_postgresql, now_sql, to_us
+from django_workflows.store.database import (
+    among,
+    among_names,
+    is_postgresql,
+    now_sql,
+    to_us,
+)
 from django_workflows.store.limits import (
     Gate,
     Limits,
@@ -71,7 +77,7 @@ NOT_PAUSED = (
 def step_lines(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[str],
+    known: tuple[str, ...],
     suspects: bool | None,
 ) -> list[Line]:
     """The lines of due steps of known names, one for each limit."""
@@ -98,11 +104,11 @@ def step_lines(
 def _eligible_steps(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: Sequence[str],
+    known: tuple[str, ...],
     suspects: bool | None,
 ) -> tuple[str, list[Any]]:
     queues_in, queue_values = among(database, queues)
-    known_in, known_values = among(database, known)
+    known_in, known_values = among_names(database, known)
     eligible = (
         f"s.due_at <= {now_sql(database)} "
         f"AND {likely(f's.queue {queues_in}')} "
@@ -133,7 +139,7 @@ def next_steps(
     cursor: Any,
     line: Line,
     queues: Sequence[str],
-    known: Sequence[str],
+    known: tuple[str, ...],
     limit: int,
     *,
     suspects: bool,

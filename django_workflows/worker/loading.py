@@ -219,9 +219,13 @@ class Loader:
 
         `suspects` takes those whose last attempt died with its process.
         """
-        known = [step.name for step in registry.all_steps()]
         claim = step_claims.claim_steps(
-            self._database, self._worker_id, queues, known, limit, suspects=suspects
+            self._database,
+            self._worker_id,
+            queues,
+            registry.step_names(),
+            limit,
+            suspects=suspects,
         )
         return [self._attempt(step) for step in claim.steps], claim
 
