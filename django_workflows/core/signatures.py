@@ -50,6 +50,11 @@ class HmacSignature:
             return []
         return [secret for secret in held if isinstance(secret, str) and secret]
 
+    def usable_secrets(self) -> list[str]:
+        """Those of `secrets` that the scheme can make a key of."""
+        scheme = SCHEMES[self.scheme]
+        return [secret for secret in self.secrets() if any(scheme.keys(secret))]
+
     def verify(
         self, headers: Headers, body: bytes, *, secrets: Iterable[str], now: datetime
     ) -> str | None:
