@@ -20,6 +20,7 @@ DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
+    "daphne",  # makes `runserver` speak websockets; must come before staticfiles
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -29,6 +30,7 @@ INSTALLED_APPS = [
     "django_q",
     "django_workflows",
     "example_project.shop",
+    "example_project.stories",
 ]
 
 MIDDLEWARE = [
@@ -80,6 +82,9 @@ Q_CLUSTER = q_cluster(name="default", workers=2)
 WORKFLOWS = {
     "BASE_URL": "http://localhost:8000",
 }
+
+# What writes the stories: a class with the methods of `stories.text_models.TextModel`.
+TEXT_MODEL = "example_project.stories.text_models.Storyteller"
 
 # What the workers say goes to standard error, like django-q2's own lines.
 LOGGING = {

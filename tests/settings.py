@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "channels",
     "django_workflows",
     "example_project.shop",
+    "example_project.stories",
     "tests.app",
 ]
 
@@ -68,6 +69,8 @@ TEMPLATES = [
         },
     }
 ]
+
+TEXT_MODEL = "example_project.stories.text_models.Storyteller"
 
 STATIC_URL = "/static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

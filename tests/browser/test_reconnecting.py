@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.scripted import CLOSED, Message, ScriptedServer, chunk
@@ -100,14 +102,18 @@ def test_silent_connection_is_given_up(page: Page, websockets: ScriptedServer) -
     assert text_of(page) == "one two"
 
 
+def told_of_failures(page: Page, number: int) -> bool:
+    heard = [name for name, _ in page.evaluate("heard")]
+    return heard.count("error") == number
+
+
 def test_trying_ends_after_many_failures_in_a_row(
     page: Page, websockets: ScriptedServer
 ) -> None:
     page.clock.install()
     websockets.show(websockets.element(), script=LISTEN)
-    told = "heard.filter(([name]) => name === 'error').length"
     for failures in range(1, FAILURES + 2):
-        page.wait_for_function(f"{told} === {failures}")
+        websockets.until(partial(told_of_failures, page, failures))
         page.clock.fast_forward(30_000)
     element = page.locator("workflow-stream")
     expect(element).to_have_attribute("state", "failed")

@@ -41,12 +41,18 @@ class ClusterProcess:
     Leaving the context kills whatever is left of the session.
     """
 
-    def __init__(self, database_url: str, folder: Path, *command: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *command: str,
+        settings: str = "tests.cluster.settings",
+    ) -> None:
         self.marks_path = folder / "marks"
         self.log_path = folder / "log"
         self._log = self.log_path.open("ab")
         environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
+            "DJANGO_SETTINGS_MODULE": settings,
             "DATABASE_URL": database_url,
             "MARKS": str(self.marks_path),
             "PYTHONUNBUFFERED": "1",

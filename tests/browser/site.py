@@ -1,0 +1,73 @@
+"""The example project's site in a daphne of its own, which can be killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.cluster.harness import until
+
+SETTINGS = "tests.browser.settings"
+
+
+class Site:
+    """`daphne example_project.asgi:application` on a free port, kept over restarts."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self._environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": SETTINGS,
+            "DATABASE_URL": database_url,
+        }
+        self._log_path = folder / "daphne.log"
+        self._log = self._log_path.open("ab")
+        self._port = 0
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+        self._log.close()
+        print(self._log_path.read_text(errors="replace"))  # shown if the test fails
+
+    @property
+    def url(self) -> str:
+        """The address of the site, without a slash at its end."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        begun = self._log_path.stat().st_size
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
+                *("-p", str(self._port), "example_project.asgi:application"),
+            ],
+            env=self._environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._port = until(lambda: self._listens(begun), "a site that listens")
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _listens(self, begun: int) -> int:
+        assert self._process.poll() is None, self._log_path.read_text()
+        said = self._log_path.read_bytes()[begun:].decode(errors="replace")
+        found = re.search(r"Listening on TCP address 127\.0\.0\.1:(\d+)", said)
+        return int(found[1]) if found else 0
