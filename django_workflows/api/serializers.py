@@ -114,17 +114,16 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 class RunDetailSerializer(CallSerializer, RunSerializer):
     """A run by itself: also what it was given and what came of it."""
 
+    class Meta(RunSerializer.Meta):
+        fields = (*RunSerializer.Meta.fields, *_CALL)  # type: ignore[assignment]
+        read_only_fields = fields  # type: ignore[assignment]
+
 
 def run_detail(run: Run, context: Mapping[str, Any]) -> dict[str, Any]:
     """A run by itself, as JSON."""
     context = {**context, "calls": {run.pk: rendering.run_call(run)}}
     shown: dict[str, Any] = RunDetailSerializer(run, context=context).data
     return shown
-
-
-class Meta(RunSerializer.Meta):
-    fields = (*RunSerializer.Meta.fields, *_CALL)  # type: ignore[assignment]
-    read_only_fields = fields  # type: ignore[assignment]
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
