@@ -19,8 +19,8 @@ class WorkflowsConfig(AppConfig):
         from django_workflows import checks  # noqa: F401  (registers them)
         from django_workflows.http import fetching  # noqa: F401  (registers the step)
         from django_workflows.replay import streams  # noqa: F401  (registers the type)
-        from django_workflows.store import deliveries, launching
+        from django_workflows.store import answers, launching
 
         launching.install()
-        deliveries.install()
+        answers.install()
         autodiscover_modules("workflows")

@@ -17,7 +17,7 @@ from django_workflows.errors import (
 from django_workflows.models import Run, Step, Worker
 from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
-from django_workflows.store import deliveries, due, sweep, workers
+from django_workflows.store import answers, due, sweep, workers
 from django_workflows.store.announcements import send_held_back
 from django_workflows.store.chains import current_run_id
 from django_workflows.store.checking import check_history
@@ -57,11 +57,11 @@ class WorkflowTester:
     def __enter__(self) -> Self:
         self._set_now(database_time(connection()))
         self._begin_worker()
-        deliveries.answer_by(self._bring_answer)
+        answers.answer_by(self._bring_answer)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        deliveries.answer_by(None)
+        answers.answer_by(None)
         self._reactor.forget_all()
         freeze_time(None)
 

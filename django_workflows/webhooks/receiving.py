@@ -19,13 +19,14 @@ from django_workflows.core.webhooks import (
 )
 from django_workflows.errors import HookNotFoundError, PayloadTooLargeError
 from django_workflows.models import Hook
+from django_workflows.store.answers import Wait
 from django_workflows.store.database import (
     alias,
     connection,
     database_time,
     to_datetime,
 )
-from django_workflows.store.deliveries import Wait, deliver
+from django_workflows.store.deliveries import deliver
 from django_workflows.store.hooks import token_hash
 from django_workflows.webhooks.reading import UnacceptableBodyError, read_request
 from django_workflows.webhooks.threads import in_database

@@ -29,7 +29,7 @@ from tests.databases import url_of
 from tests.webhooks.servers import WebServer
 from tests.webhooks.settings import TEST_SECRETS
 from tests.webhooks.signing import signed
-from tests.webhooks.workflows import greeting, logging
+from tests.webhooks.workflows import echoing, logging
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -147,12 +147,21 @@ async def send_all(
     return sent
 
 
-def test_answer_of_a_step_comes_from_another_process(site: Site) -> None:
-    run = start(greeting)
+def test_answers_of_steps_come_from_other_processes(site: Site) -> None:
+    count = SENDERS // 2
+    run = start(echoing, count)
     until(Hook.objects.exists, "the webhook")
-    answer = httpx.post(f"{site.address}w", content="world", timeout=60)
-    assert (answer.status_code, answer.text) == (201, "Hello, world!")
-    assert run.result(timeout=60) == "answered"
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            url = f"{site.address}echo"
+            texts = (f"no. {number}" for number in range(count))
+            return await asyncio.gather(*[client.post(url, content=t) for t in texts])
+
+    answers = async_to_sync(ask)()
+    assert [answer.status_code for answer in answers] == [200] * count
+    assert [answer.text for answer in answers] == [f"no. {n}" for n in range(count)]
+    assert run.result(timeout=60) == count
 
 
 def test_concurrent_deliveries_arrive_once_and_in_the_order_of_their_answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from django_workflows import (
@@ -80,3 +81,16 @@ async def logging(token: str, scheme: str | None = None) -> list[str]:
             return texts
         texts.append(request.text())
     raise AssertionError("nobody disposes of it")
+
+
+@step
+async def echo(request: WebhookRequest) -> int:
+    await request.arespond_with(WebhookResponse.text(request.text()))
+    return 1
+
+
+@workflow
+async def echoing(count: int) -> int:
+    """Answers so many requests with what they say."""
+    hook = create_webhook("echo", respond_with="manual")
+    return sum(await asyncio.gather(*[echo(await hook) for _ in range(count)]))
