@@ -9,6 +9,8 @@ from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS as APPS
 
 INSTALLED_APPS = [*APPS, "tests.cluster"]
+# A worker serves nothing but webhooks' addresses, and starts sooner without the rest.
+ROOT_URLCONF = "django_workflows.urls"
 Q_CLUSTER = q_cluster(workers=2, timeout=60, retry=90)
 WORKFLOWS = {"GRACE": "3s", "REDIS_URL": os.environ.get("WORKFLOWS_TEST_REDIS")}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -19,12 +21,14 @@ from tests.faults.processes.conftest import StartCluster, is_alive, pids_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
+#: A step that hangs, and where.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "thread": ("hangs", {}),
-    "loop": ("hangs_on_loop", {}),
     "process": ("hangs", {"isolation": "process"}),
-    "process loop": ("hangs_on_loop", {"isolation": "process"}),
+    "loop": ("hangs_on_loop", {}),
+    "process-loop": ("hangs_on_loop", {"isolation": "process"}),
 }
+ISOLATIONS = ("thread", "process")
 
 
 def _types(run: Run) -> list[str]:
@@ -32,84 +36,96 @@ def _types(run: Run) -> list[str]:
 
 
 # In a short slice no reactor runs any more when the time is over.
-@pytest.mark.parametrize(
-    ("kind", "slice"),
-    [*((kind, "200ms") for kind in KINDS), ("thread", "30s"), ("process", "30s")],
-)
-def test_attempt_that_takes_too_long_is_given_up(
+@pytest.mark.parametrize("slice", ["200ms", "30s"])
+def test_attempts_that_take_too_long_are_given_up(
     start_cluster: StartCluster,
-    kind: str,
     slice: str,  # noqa: A002
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SLICE", slice)
     cluster = start_cluster(1)
-    name, options = KINDS[kind]
-    neighbour = start(workflows.waits, "w", 3.0)
-    run = start(timed.calls, name, options | {"timeout": 1.0}, "a", 1)
-    assert run.result(timeout=90) == 2
-    assert _types(run) == [
-        "step_created",
-        "step_started",
-        "step_timed_out",
-        "step_started",
-        "step_completed",
-    ]
-    if kind == "process":
-        (pid,) = pids_of(cluster, "a-1")
-        assert not is_alive(pid)
-    if kind == "loop":
-        cluster.expect("a-cancelled")
+    neighbour = start(workflows.waits, "w", 2.0)
+    runs = {
+        kind: start(timed.calls, name, options | {"timeout": 1.0}, kind, 1)
+        for kind, (name, options) in KINDS.items()
+    }
+    for run in runs.values():
+        assert run.result(timeout=90) == 2
+        assert _types(run) == [
+            "step_created",
+            "step_started",
+            "step_timed_out",
+            "step_started",
+            "step_completed",
+        ]
+    (pid,) = pids_of(cluster, "process-1")
+    assert not is_alive(pid)
+    cluster.expect("loop-cancelled")
     assert neighbour.result(timeout=90) == ["w-thread", "w-loop"]
     assert cluster.marks()["w-thread-begun"] == cluster.marks()["w-loop-begun"] == 1
     assert len(cluster.pids("worker")) == 1
-    for each in (run, neighbour):
+    for each in (neighbour, *runs.values()):
         checks.check_log(each)
 
 
-@pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_what_an_atomic_step_wrote_too_late_is_rolled_back(
-    start_cluster: StartCluster, isolation: str
+    start_cluster: StartCluster,
 ) -> None:
     cluster = start_cluster(1)
-    options = {"timeout": 1, "isolation": isolation}
-    run = start(timed.calls, "books_slowly", options, "a")
-    assert run.result(timeout=90) == 2
-    if isolation == "thread":
-        cluster.expect("a-1-ended")
+    runs = [
+        start(timed.calls, "books_slowly", {"timeout": 1, "isolation": each}, each)
+        for each in ISOLATIONS
+    ]
+    for run in runs:
+        assert run.result(timeout=90) == 2
+    cluster.expect("thread-1-ended")
     time.sleep(0.3)  # for what must not happen
-    assert [row.amount for row in Ledger.objects.filter(account="a")] == [2]
-    checks.check_log(run)
+    for run, account in zip(runs, ISOLATIONS, strict=True):
+        booked = Ledger.objects.filter(account=account)
+        assert [row.amount for row in booked] == [2]
+        checks.check_log(run)
 
 
-@pytest.mark.parametrize("name", ["counts", "counts_on_loop"])
-@pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_silent_attempt_is_given_up_and_its_details_are_handed_over(
-    start_cluster: StartCluster, name: str, isolation: str
+def test_silent_attempts_are_given_up_and_their_details_are_handed_over(
+    start_cluster: StartCluster,
 ) -> None:
     start_cluster(1)
-    options = {"heartbeat_timeout": 2, "isolation": isolation}
-    run = start(timed.calls, name, options, "a")
-    assert run.result(timeout=90) == [2, {"i": 7}]
-    (event,) = [e for e in run.history() if e.type == "step_timed_out"]
-    assert event.data["kind"] == "heartbeat"
-    checks.check_log(run)
+    runs = [
+        start(
+            timed.calls,
+            name,
+            {"heartbeat_timeout": 2, "isolation": isolation},
+            f"{name}-{isolation}",
+        )
+        for name, isolation in product(("counts", "counts_on_loop"), ISOLATIONS)
+    ]
+    for run in runs:
+        assert run.result(timeout=90) == [2, {"i": 7}]
+        (event,) = [e for e in run.history() if e.type == "step_timed_out"]
+        assert event.data["kind"] == "heartbeat"
+        checks.check_log(run)
 
 
-@pytest.mark.parametrize("name", ["counts", "counts_on_loop"])
-@pytest.mark.parametrize("options", [{}, {"heartbeat_timeout": 30}], ids=str)
 def test_details_are_handed_over_after_the_worker_was_killed(
-    cluster: ClusterProcess, name: str, options: dict[str, Any]
+    cluster: ClusterProcess,
 ) -> None:
-    run = start(timed.calls, name, options, "a")
-    cluster.expect("a-told")
-    os.kill(pids_of(cluster, "a-told")[0], signal.SIGKILL)
-    number, details = run.result(timeout=90)
-    assert number == 2
-    # Of those that came fast on each other, the last ones may not have been stored.
-    assert details["i"] == 7 if name == "counts_on_loop" else details["i"] >= 0
-    assert _types(run).count("step_retrying") == 1
-    checks.check_log(run)
+    runs = {
+        (name, timeout): start(
+            timed.calls, name, {"heartbeat_timeout": timeout}, f"{name}-{timeout}"
+        )
+        for name, timeout in product(("counts", "counts_on_loop"), (None, 30))
+    }
+    told = [f"{name}-{timeout}-told" for name, timeout in runs]
+    cluster.expect(*told)
+    for pid in {pids_of(cluster, key)[0] for key in told}:
+        os.kill(pid, signal.SIGKILL)
+    for (name, _), run in runs.items():
+        number, details = run.result(timeout=90)
+        assert number == 2
+        # Of those that came fast on each other, the last may not have been stored.
+        assert details["i"] == 7 if name == "counts_on_loop" else details["i"] >= 0
+        assert _types(run).count("step_retrying") == 1
+        checks.check_log(run)
 
 
 def test_details_of_a_slow_step_are_those_last_given(cluster: ClusterProcess) -> None:
@@ -169,60 +185,65 @@ def test_threads_given_up_are_no_slots(start_cluster: StartCluster) -> None:
         other.terminate()
 
 
-@pytest.mark.parametrize(
-    ("name", "isolation", "how"),
-    [
-        ("listens", "thread", "cancel"),
-        ("listens", "process", "terminate"),
-        ("listens_on_loop", "thread", "terminate"),
-        ("listens_on_loop", "process", "cancel"),
-    ],
-)
 def test_step_in_another_process_learns_that_it_was_cancelled(
-    start_cluster: StartCluster, name: str, isolation: str, how: str
-) -> None:
-    start_cluster(1)
-    other = start_cluster(1, "other")
-    options = {"queue": "other", "isolation": isolation}
-    run = start(timed.calls, name, options, "a")
-    other.expect("a-begun")
-    getattr(run, how)()
-    other.expect("a-stopped")
-    until(lambda: Run.objects.get(pk=run.pk).is_closed, "the end")
-    assert Step.objects.get(run=run).status == "cancelled"
-
-
-@pytest.mark.parametrize("name", ["listens", "listens_on_loop"])
-def test_step_of_a_terminated_run_learns_it_from_its_own_worker(
-    start_cluster: StartCluster, name: str
-) -> None:
-    cluster = start_cluster(1)
-    run = start(timed.calls, name, {}, "a")
-    cluster.expect("a-begun")
-    run.terminate()
-    cluster.expect("a-stopped")
-
-
-@pytest.mark.parametrize("queue", ["default", "other"])
-@pytest.mark.parametrize("how", ["return", "error"])
-def test_started_step_outlives_a_run_that_ends_by_itself(
-    start_cluster: StartCluster, queue: str, how: str
-) -> None:
-    cluster = start_cluster(1)
-    other = start_cluster(1, "other") if queue == "other" else cluster
-    run = start(timed.leaves, "a", queue, how)
-    other.expect("a-begun", "a-ended")
-    assert other.marks()["a-stopped"] == 0
-    until(lambda: Run.objects.get(pk=run.pk).is_closed, "the end")
-    checks.check_log(run)
-
-
-def test_cancelled_step_does_not_outlive_a_run_that_ends_by_itself(
     start_cluster: StartCluster,
 ) -> None:
     start_cluster(1)
     other = start_cluster(1, "other")
-    run = start(timed.leaves, "a", "other", "time-out")
-    other.expect("a-stopped")
-    assert run.result(timeout=90) == "time-out"
-    assert other.marks()["a-ended"] == 0
+    runs = [
+        (
+            start(timed.calls, name, {"queue": "other", "isolation": where}, key),
+            how,
+            key,
+        )
+        for name, where, how, key in (
+            ("listens", "thread", "cancel", "a"),
+            ("listens", "process", "terminate", "b"),
+            ("listens_on_loop", "thread", "terminate", "c"),
+            ("listens_on_loop", "process", "cancel", "d"),
+        )
+    ]
+    for run, how, key in runs:
+        other.expect(f"{key}-begun")
+        getattr(run, how)()
+    for run, _, key in runs:
+        other.expect(f"{key}-stopped")
+        until(partial(_is_closed, run), "the end")
+        assert Step.objects.get(run=run).status == "cancelled"
+
+
+def _is_closed(run: Run) -> bool:
+    return Run.objects.get(pk=run.pk).is_closed
+
+
+def test_steps_of_a_terminated_run_learn_it_from_their_own_worker(
+    start_cluster: StartCluster,
+) -> None:
+    cluster = start_cluster(1)
+    names = ("listens", "listens_on_loop")
+    runs = [start(timed.calls, name, {}, name) for name in names]
+    cluster.expect(*(f"{name}-begun" for name in names))
+    for run in runs:
+        run.terminate()
+    cluster.expect(*(f"{name}-stopped" for name in names))
+
+
+def test_only_a_cancelled_step_ends_with_a_run_that_ends_by_itself(
+    start_cluster: StartCluster,
+) -> None:
+    """One that was merely started goes on."""
+    clusters = {"default": start_cluster(1), "other": start_cluster(1, "other")}
+    cancelled = start(timed.leaves, "cancelled", "other", "time-out")
+    left = {
+        f"{queue}-{how}": start(timed.leaves, f"{queue}-{how}", queue, how)
+        for queue, how in product(clusters, ("return", "error"))
+    }
+    for key, run in left.items():
+        cluster = clusters[key.partition("-")[0]]
+        cluster.expect(f"{key}-begun", f"{key}-ended")
+        assert cluster.marks()[f"{key}-stopped"] == 0
+        until(partial(_is_closed, run), "the end")
+        checks.check_log(run)
+    clusters["other"].expect("cancelled-stopped")
+    assert cancelled.result(timeout=90) == "time-out"
+    assert clusters["other"].marks()["cancelled-ended"] == 0
