@@ -33,12 +33,16 @@ class Sizes:
     started: int = 1000
     paced_seconds: int = 10
     narrow: int = 500
+    chunks: int = 20_000
+    tokens: int = 100
+    writers: int = 50
+    megabytes: int = 100
     stored: tuple[int, ...] = (1_000, 10_000, 100_000)
 
     @classmethod
     def quick(cls) -> Sizes:
         """A smoke run: proves that everything works, measures little."""
-        return cls(5, 2, 20, 50, 200, 334, 100, 2, 50, (100, 1_000))
+        return cls(5, 2, 20, 50, 200, 334, 100, 2, 50, 500, 20, 5, 5, (100, 1_000))
 
 
 @dataclass

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django_workflows import create_hook, sleep, step, workflow
+from django_workflows import create_hook, get_writable, sleep, step, workflow
 
 SLEEP_SECONDS = 5.0
 
@@ -143,3 +143,38 @@ def spin(folder: str, limit: float) -> None:
 async def busy(folder: str, limit: float) -> None:
     """One CPU-bound step."""
     await spin(folder, limit)
+
+
+def _write(count: int, text: str) -> None:
+    with get_writable() as out:
+        for _ in range(count):
+            out.write(text)
+
+
+async def _awrite(count: int, text: str) -> None:
+    async with get_writable() as out:
+        for _ in range(count):
+            await out.awrite(text)
+
+
+async def _awrite_slowly(count: int, seconds: float) -> None:
+    async with get_writable() as out:
+        for _ in range(count):
+            await out.awrite(time.time())
+            await asyncio.sleep(seconds)
+
+
+write = step(name="benchmarks.write")(_write if SYNC else _awrite)
+write_slowly = step(name="benchmarks.write_slowly")(_awrite_slowly)
+
+
+@workflow
+async def written(count: int, text: str) -> None:
+    """A stream of so many equal chunks."""
+    await write(count, text)
+
+
+@workflow
+async def written_slowly(count: int, seconds: float) -> None:
+    """A stream of so many times at which they were written, so many seconds apart."""
+    await write_slowly(count, seconds)

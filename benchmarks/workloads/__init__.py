@@ -14,6 +14,7 @@ from benchmarks.workloads import (
     replay,
     sql,
     starting,
+    streams,
 )
 
 #: Takes the bench and the number of the repetition.
@@ -33,6 +34,7 @@ REPEATED: dict[str, Workload] = {
     "replay": replay.replay,
     "start": starting.starting,
     "limits": limits.limits,
+    "streams": streams.streams,
 }
 
 #: Measured once, after the others.

@@ -61,10 +61,12 @@ def private_connection() -> BaseDatabaseWrapper:
 
 
 # A plan made once, by index, whatever the tables hold: the statements find rows by
-# key, and planning one of them takes several times as long as running it.
+# key, and planning one of them takes several times as long as running it. A process
+# that stands still within a transaction keeps nobody from its rows for ever.
 _POSTGRESQL_SETTINGS = (
     "SET plan_cache_mode = force_generic_plan; SET jit = off; "
-    "SET enable_seqscan = off; SET enable_mergejoin = off"
+    "SET enable_seqscan = off; SET enable_mergejoin = off; "
+    "SET idle_in_transaction_session_timeout = '10s'"
 )
 
 

@@ -56,48 +56,73 @@ class StreamState:
         return start if start >= 0 else max(0, self.length + start)
 
 
-def stream_state(run_id: str, namespace: str = "") -> StreamState:
-    """The state of a run's stream, written to or not.
+def look(
+    run_id: str, namespace: str = "", start: int = 0, limit: int = BATCH
+) -> tuple[StreamState, list[Chunk]]:
+    """The state of a run's stream, written to or not, and its chunks from index `start`
+    (not negative) on, as of one moment.
 
+    At most `limit` chunks, and of bytes about BATCH_BYTES, but one if there is one.
     Raises WorkflowRunNotFoundError.
     """
-    stream = stream_id(run_id, namespace)
     database = connection()
+    index = database.ops.quote_name("index")
+    stream = stream_id(run_id, namespace)
+    condition, values = _batch(index, stream, start, limit, BATCH_BYTES)
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT r.finished_at, s.length, s.closed_at "
-            "FROM django_workflows_run r "
-            "LEFT JOIN django_workflows_stream s ON s.id = %s WHERE r.id = %s",
-            (stream, run_id),
+            f"SELECT r.finished_at, s.length, s.closed_at, c.{index}, c.payload, "
+            "c.attempt FROM django_workflows_run r "
+            "LEFT JOIN django_workflows_stream s ON s.id = %s "
+            f"LEFT JOIN django_workflows_streamchunk c ON {condition} "
+            f"WHERE r.id = %s ORDER BY c.{index}",
+            [stream, *values, run_id],
         )
-        row = cursor.fetchone()
-        if row is None:
-            raise WorkflowRunNotFoundError(f"there is no workflow run {run_id!r}")
-        finished_at, length, closed_at = row
-        if length is None or closed_at is not None or finished_at is None:
-            is_closed = closed_at is not None or finished_at is not None
-            return StreamState(length or 0, is_closed)
-        # Whoever writes looks at the run under this lock: what was begun before the
-        # end is stored now, and nothing will be begun.
+        rows = cursor.fetchall()
+    if not rows:
+        raise WorkflowRunNotFoundError(f"there is no workflow run {run_id!r}")
+    finished_at, length, closed_at = rows[0][:3]
+    chunks = [_chunk(*row[3:]) for row in rows if row[3] is not None]
+    state = StreamState(length or 0, is_closed=closed_at is not None)
+    if finished_at is not None and not state.is_closed:
+        state = StreamState(_final_length(stream), is_closed=True)
+    return state, chunks
+
+
+def _chunk(index: int, payload: Any, attempt: int) -> Chunk:
+    return Chunk(index, serialization.loads(unseal(bytes(payload))), attempt)
+
+
+def _final_length(stream: str) -> int:
+    """The length of a stream whose run has ended.
+
+    Whoever writes looks at the run under this lock: what was begun before the end is
+    stored now, and nothing will be begun.
+    """
+    database = connection()
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT length FROM django_workflows_stream "
             f"WHERE id = %s{SHARE.get(database.vendor, '')}",
             (stream,),
         )
         row = cursor.fetchone()
-    return StreamState(0 if row is None else row[0], is_closed=True)
+    return 0 if row is None else int(row[0])
+
+
+def stream_state(run_id: str, namespace: str = "") -> StreamState:
+    """The state of a run's stream, written to or not.
+
+    Raises WorkflowRunNotFoundError.
+    """
+    return look(run_id, namespace, limit=0)[0]
 
 
 def read_chunks(
     run_id: str, namespace: str = "", start: int = 0, limit: int = BATCH
 ) -> list[Chunk]:
-    """The chunks from index `start` (not negative) on: at most `limit`, and of bytes
-    about BATCH_BYTES, but one if there is one."""
-    rows = read_sealed(stream_id(run_id, namespace), start, limit)
-    return [
-        Chunk(index, serialization.loads(unseal(payload)), attempt)
-        for index, payload, attempt in rows
-    ]
+    """The chunks from index `start` (not negative) on; see `look`."""
+    return look(run_id, namespace, start, limit)[1]
 
 
 def read_sealed(
@@ -110,21 +135,33 @@ def read_sealed(
     """
     database = connection()
     index = database.ops.quote_name("index")
-    chunks = "django_workflows_streamchunk"
+    condition, values = _batch(index, stream, start, limit, size)
     with database.cursor() as cursor:
-        # Lengths are known without reading the payloads.
         cursor.execute(
-            f"SELECT {index}, payload, attempt FROM {chunks} "
-            f"WHERE stream_id = %s AND {index} >= %s AND {index} <= ("
-            "SELECT MAX(last) FROM ("
-            f"SELECT {index} AS last, SUM(size) OVER (ORDER BY {index}) AS total "
-            f"FROM (SELECT {index}, LENGTH(payload) AS size FROM {chunks} "
-            f"WHERE stream_id = %s AND {index} >= %s ORDER BY {index} LIMIT %s) sizes"
-            ") totals WHERE total <= %s OR last = %s"
-            f") ORDER BY {index}",
-            (stream, start, stream, start, limit, size, start),
+            f"SELECT c.{index}, c.payload, c.attempt "
+            f"FROM django_workflows_streamchunk c WHERE {condition} ORDER BY c.{index}",
+            values,
         )
         return [(row[0], bytes(row[1]), row[2]) for row in cursor.fetchall()]
+
+
+def _batch(
+    index: str, stream: str, start: int, limit: int, size: int
+) -> tuple[str, list[Any]]:
+    """The condition for chunks `c` to be read at once, with its parameters.
+
+    Lengths are known without reading the payloads.
+    """
+    condition = (
+        f"c.stream_id = %s AND c.{index} >= %s AND c.{index} <= ("
+        "SELECT MAX(last) FROM ("
+        f"SELECT {index} AS last, SUM(size) OVER (ORDER BY {index}) AS total "
+        f"FROM (SELECT {index}, LENGTH(payload) AS size "
+        "FROM django_workflows_streamchunk "
+        f"WHERE stream_id = %s AND {index} >= %s ORDER BY {index} LIMIT %s) sizes"
+        ") totals WHERE total <= %s OR last = %s)"
+    )
+    return condition, [stream, start, stream, start, limit, size, start]
 
 
 def topics(run_id: str, namespace: str = "") -> tuple[Topic, ...]:
@@ -136,30 +173,20 @@ class _Reading:
     """Where a reader is, and whether it has come to the end."""
 
     def __init__(self, run_id: str, namespace: str, start: int) -> None:
-        self._run_id = run_id
-        self._namespace = namespace
-        self._start = operator.index(start)
-        self._next: int | None = None
-        self.is_over = False
+        self._of = (run_id, namespace)
+        self._next = operator.index(start)
+        #: There is nothing more for now; there never will be.
+        self.has_all = self.is_over = False
 
-    def read(self) -> list[Chunk]:
-        """The next chunks, none if there are none yet."""
-        if self._next is not None and (chunks := self._read(self._next)):
-            return chunks
-        # In this order: what a closed stream holds is known before it is read.
-        state = stream_state(self._run_id, self._namespace)
-        if self._next is None:
-            self._next = state.first(self._start)
-        if self._next >= state.length:
-            self.is_over = state.is_closed
-            return []
-        return self._read(self._next)
-
-    def _read(self, start: int) -> list[Chunk]:
-        chunks = read_chunks(self._run_id, self._namespace, start)
-        if chunks:
-            self._next = chunks[-1].index + 1
-        return chunks
+    def read(self) -> list[Any]:
+        """The next values, none if there are none yet."""
+        if self._next < 0:
+            self._next = stream_state(*self._of).first(self._next)
+        state, chunks = look(*self._of, self._next)
+        self._next += len(chunks)
+        self.has_all = self._next >= state.length
+        self.is_over = self.has_all and state.is_closed
+        return [chunk.data for chunk in chunks]
 
 
 def read_stream(run: Run, namespace: str = "", start: int = 0) -> Iterator[Any]:
@@ -168,11 +195,11 @@ def read_stream(run: Run, namespace: str = "", start: int = 0) -> Iterator[Any]:
     step = context.current_step()
     with ExitStack() as stack:
         watch: Watch | None = None
-        while not reading.is_over:
-            chunks = reading.read()
-            for chunk in chunks:
-                yield chunk.data
-            if chunks or reading.is_over:
+        while True:
+            yield from reading.read()
+            if reading.is_over:
+                return
+            if not reading.has_all:
                 continue
             if watch is None:
                 # It looks once more before it waits: something may just have come.
@@ -191,11 +218,12 @@ async def aread_stream(
     read = sync_to_async(reading.read)
     with ExitStack() as stack:
         watch: Watch | None = None
-        while not reading.is_over:
-            chunks = await read()
-            for chunk in chunks:
-                yield chunk.data
-            if chunks or reading.is_over:
+        while True:
+            for value in await read():
+                yield value
+            if reading.is_over:
+                return
+            if not reading.has_all:
                 continue
             if watch is None:
                 await sync_to_async(_refuse_in_transaction)(run)

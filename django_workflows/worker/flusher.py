@@ -25,6 +25,9 @@ BATCH_BYTES = 1 << 20
 #: Seconds without work after which the thread ends and gives its connection back.
 IDLE = 5.0
 
+#: Seconds until a connection that was lost is made again, for the first time.
+PAUSE = 0.05
+
 #: The connection's errors: whether a transaction came through is to be found out.
 _LOST = (OperationalError, InterfaceError, InternalError)
 
@@ -126,7 +129,7 @@ class Flusher:
 
     def _store(self, database: BaseDatabaseWrapper, taken: Sequence[Taken]) -> None:
         """Store what was taken, whatever the database does meanwhile."""
-        pause = 0.05
+        pause = PAUSE
         while taken:
             try:
                 appended = append(database, [each for _, each in taken])
