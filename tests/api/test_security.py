@@ -18,6 +18,7 @@ from rest_framework.permissions import BasePermission
 from django_workflows import create_hook, step, workflow
 from django_workflows.api.urls import urlpatterns
 from django_workflows.models import Event, Run
+from django_workflows.store import rendering
 from django_workflows.testing import WorkflowTester
 
 PREFIX = "/workflows/api/"
@@ -273,6 +274,23 @@ def test_large_body_is_refused_unread(length: str, theirs: Run) -> None:
     more: dict[str, Any] = {"CONTENT_LENGTH": length, "wsgi.input": Unread()}
     for route in WRITING:
         assert request(client, route, theirs, **more).status_code == 413, route
+
+
+# -- failures --------------------------------------------------------------------------
+
+
+def test_failure_of_ours_tells_nothing(
+    theirs: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: Run) -> None:
+        raise RuntimeError("hush")
+
+    monkeypatch.setattr(rendering, "run_call", fail)
+    client = logged_in(user(is_staff=True), raise_request_exception=False)
+    answer = client.get(f"{PREFIX}runs/{theirs.pk}/")
+    assert answer.status_code == 500
+    assert "hush" not in answer.text
+    assert "Traceback" not in answer.text
 
 
 # -- nonsense --------------------------------------------------------------------------
