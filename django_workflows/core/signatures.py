@@ -11,7 +11,7 @@ import hmac
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -230,6 +230,23 @@ SCHEMES: dict[str, _Scheme] = {
     "slack": _Slack(),
     "standard-webhooks": _StandardWebhooks(),
 }
+
+
+def has_signature(names: Container[str]) -> bool:
+    """Whether the header of some scheme is among these."""
+    return any(scheme.header in names for scheme in SCHEMES.values())
+
+
+def claimed_ids(headers: Headers, body: bytes) -> list[str]:
+    """The ids of a delivery that a request claims, by the schemes whose own header it
+    has. Nothing of it is proven."""
+    found = []
+    for scheme in SCHEMES.values():
+        if scheme.header in headers:
+            with suppress(InvalidSignatureError):
+                claim = scheme.claim(headers, body, scheme.header)
+                found.append(claim.delivery_id or scheme.id_in(body))
+    return [claimed for claimed in found if claimed]
 
 
 def _required(headers: Headers, name: str) -> str:

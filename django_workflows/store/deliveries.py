@@ -8,6 +8,7 @@ of the wait is in `answers.py`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -16,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.conf import conf
 from django_workflows.core.ids import new_id
 from django_workflows.core.webhooks import WebhookRequest
-from django_workflows.models import Hook
+from django_workflows.models import Hook, WebhookDelivery
 from django_workflows.store.answers import refuse_in_transaction
 from django_workflows.store.database import (
     alias,
@@ -26,7 +27,7 @@ from django_workflows.store.database import (
     moment,
     now_sql,
 )
-from django_workflows.store.hooks import resume_this_hook
+from django_workflows.store.hooks import resume_this_hook, token_hash
 
 _TABLE = "django_workflows_webhookdelivery"
 
@@ -84,7 +85,7 @@ def _deliver(
             (
                 delivery_id,
                 hook.run_id,
-                None if senders_id is None else _identity(hook, senders_id),
+                None if senders_id is None else _identity(hook.token, senders_id),
                 moment(database, expires_us),
             ),
         )
@@ -94,7 +95,15 @@ def _deliver(
     return Delivered(delivery_id=delivery_id if waits else "")
 
 
-def _identity(hook: Hook, senders_id: str) -> str:
+def is_known(token: str, senders_ids: Sequence[str]) -> bool:
+    """Whether a delivery with one of these ids has been stored for a webhook that had
+    this token, whatever has become of it since."""
+    identities = [_identity(token, senders_id) for senders_id in senders_ids]
+    known = WebhookDelivery.objects.using(alias()).filter(identity__in=identities)
+    return known.exists()
+
+
+def _identity(token: str, senders_id: str) -> str:
     """By which a repeated delivery is known: two senders may use the same ids."""
-    text = f"{hook.token_hash} {senders_id}".encode("utf-8", "surrogatepass")
+    text = f"{token_hash(token)} {senders_id}".encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -11,7 +13,12 @@ from django.http import HttpRequest, HttpResponse
 
 from django_workflows.core import serialization
 from django_workflows.core.payloads import unseal
-from django_workflows.core.signatures import HmacSignature, InvalidSignatureError
+from django_workflows.core.signatures import (
+    HmacSignature,
+    InvalidSignatureError,
+    claimed_ids,
+    has_signature,
+)
 from django_workflows.core.webhooks import (
     WebhookRequest,
     WebhookResponse,
@@ -26,7 +33,7 @@ from django_workflows.store.database import (
     database_time,
     to_datetime,
 )
-from django_workflows.store.deliveries import deliver
+from django_workflows.store.deliveries import deliver, is_known
 from django_workflows.store.hooks import token_hash
 from django_workflows.webhooks.reading import UnacceptableBodyError, read_request
 from django_workflows.webhooks.threads import in_database
@@ -58,20 +65,18 @@ async def aresume_webhook(token: str, request: HttpRequest) -> HttpResponse:
 
 def _receive(token: str, request: HttpRequest) -> HttpResponse | Wait:
     """All but the wait for a step's answer."""
-    message: WebhookRequest | None = None
+    read = cache(lambda: read_request(token, request))
     for _ in range(_LOOKS):
         hook = _find(token)
         if hook is None:
-            break
+            is_repeated = has_signature(request.headers) and _is_repeated(token, read)
+            return empty_response(202 if is_repeated else 404)
         facts = json.loads(hook.webhook)
         methods = facts.get("methods")
         if methods is not None and request.method not in methods:
             return empty_response(405, {"Allow": ", ".join(methods)})
         try:
-            if message is None:
-                message = read_request(token, request)
-            senders_id = _verify(facts, message)
-            return _deliver(hook, facts, message, senders_id)
+            return _deliver(hook, facts, read())
         except UnacceptableBodyError as error:
             return empty_response(error.status)
         except DisallowedHost:
@@ -89,6 +94,19 @@ def _receive(token: str, request: HttpRequest) -> HttpResponse | Wait:
         except HookNotFoundError:
             continue  # given up, or claimed by another run, just now
     return empty_response(404)
+
+
+def _is_repeated(token: str, read: Callable[[], WebhookRequest]) -> bool:
+    """Whether a run has received this before it gave the token up.
+
+    Who did not hear that it was received would take a 404 for a failure. What cannot be
+    proven any more is not delivered to anybody.
+    """
+    try:
+        message = read()
+    except (UnacceptableBodyError, DisallowedHost):
+        return False
+    return is_known(token, claimed_ids(message.headers, message.body))
 
 
 def _find(token: str) -> Hook | None:
@@ -110,8 +128,9 @@ def _verify(facts: dict[str, Any], message: WebhookRequest) -> str | None:
 
 
 def _deliver(
-    hook: Hook, facts: dict[str, Any], message: WebhookRequest, senders_id: str | None
+    hook: Hook, facts: dict[str, Any], message: WebhookRequest
 ) -> HttpResponse | Wait:
+    senders_id = _verify(facts, message)
     how = facts.get("respond_with")
     # Looked at first: a response that cannot be read is to stop the delivery.
     response = _static_response(hook) if how == "static" else WebhookResponse(202)

@@ -17,7 +17,7 @@ from django_workflows import (
     start,
     workflow,
 )
-from django_workflows.models import Event, Run, WebhookDelivery
+from django_workflows.models import Event, Hook, Run, WebhookDelivery
 from django_workflows.store import retention
 from django_workflows.testing import WorkflowTester
 from tests.engine.threads import in_threads
@@ -144,6 +144,24 @@ def test_delivery_is_known_again_after_continuing(
     assert send("github", b"next", delivery_id="d2") == 202
     workflows.run_until_idle()
     assert run.result() == b"next"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_repeated_delivery_is_acknowledged_when_its_run_has_ended(
+    workflows: WorkflowTester, send: Callable[..., int], scheme: str
+) -> None:
+    start(signed, "w", scheme)
+    workflows.run_until_idle()
+    assert send(scheme) == 202
+    workflows.run_until_idle()
+    assert not Hook.objects.exists()
+    assert send(scheme) == 202
+    other = BODY.replace(b"d1", b"d2")
+    assert send(scheme, other, delivery_id="d2") == 404
+    assert send(scheme, token="unknown") == 404
+    with override_settings(WORKFLOWS={"WEBHOOK_MAX_BODY": 1}):
+        assert send(scheme) == 404
+    assert delivered() == [BODY]
 
 
 def test_signed_and_answered_by_a_step(

@@ -404,23 +404,41 @@ def test_webhook_works_again_after_a_retry(
     assert client.post(f"{ROUTE}chain").content == b"0 left"
 
 
-def test_other_claim_meanwhile_gets_nothing_unchecked(
-    workflows: WorkflowTester, client: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("other", "options", "status", "bodies"),
+    [
+        (plain, {}, 404, []),
+        (receive, {"methods": ["PUT"]}, 405, []),
+        (receive, {}, 202, [b"body"]),
+    ],
+)
+def test_other_claim_meanwhile_is_looked_at_anew(
+    workflows: WorkflowTester,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    other: Any,
+    options: dict[str, Any],
+    status: int,
+    bodies: list[bytes],
 ) -> None:
     """Between the look for the hook and the delivery its run ends, and another one
-    claims the token for a plain hook."""
+    claims the token."""
     run = start(receive, "w")
     workflows.run_until_idle()
 
     def late(*args: Any, **kwargs: Any) -> Any:
-        run.terminate()
-        start(plain, "w")
-        workflows.run_until_idle()
+        if not run.is_closed:
+            run.terminate()
+            start(other, "w", **options)
+            workflows.run_until_idle()
         return deliveries.deliver(*args, **kwargs)
 
     monkeypatch.setattr(receiving, "deliver", late)
-    assert client.post(f"{ROUTE}w").status_code == 404
-    assert not Event.objects.filter(type="hook_received").exists()
+    answer = client.post(f"{ROUTE}w", b"body", content_type="x/y")
+    assert answer.status_code == status
+    assert received(run) == []
+    events = Event.objects.filter(type="hook_received")
+    assert [event.data["payload"].body for event in events] == bodies
 
 
 def test_paused_run_reads_what_came(workflows: WorkflowTester, client: Client) -> None:
