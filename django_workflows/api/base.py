@@ -85,7 +85,7 @@ class WorkflowsViewSet(GenericViewSet[Any]):
         FormParser,
         MultiPartParser,
     )
-    pagination_class = KeysetPagination
+    pagination_class: Any = KeysetPagination
     filter_backends: Any = ()
     versioning_class = None
     #: Fields that lists are sorted by; the last one is unique.

@@ -44,6 +44,7 @@ _INVALID = {
         },
     ]
 }
+_PAGES = {"cursor", "page_size", "ordering"}
 ERRORS: dict[int, str] = {
     400: "Something in the request is not valid; by field where it is known which.",
     401: "Nobody has signed in.",
@@ -62,11 +63,19 @@ class ApiSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
+            for parameter in operation.get("parameters", []):
+                # An empty one is none: forms send those too.
+                if parameter["in"] == "query" and parameter["name"] not in _PAGES:
+                    parameter["allowEmptyValue"] = True
             responses = operation["responses"]
             for status in self._errors(operation):
                 responses.setdefault(str(status), self._error(status))
             operation["responses"] = dict(sorted(responses.items()))
         return operation
+
+    def map_parsers(self) -> list[Any]:
+        """JSON: forms are for the pages that people use."""
+        return ["application/json"]
 
     def _errors(self, operation: dict[str, Any]) -> list[int]:
         # 404 is also the answer to a `format` that there is not.
@@ -98,7 +107,9 @@ def describe(
     """
 
     def decorate(method: F) -> F:
-        method.kwargs = {"schema": view_schema}  # type: ignore[attr-defined]
+        # Where `@action` keeps its own.
+        known = getattr(method, "kwargs", {})
+        method.kwargs = {**known, "schema": view_schema}  # type: ignore[attr-defined]
         return extend_schema(**about)(method)
 
     return decorate

@@ -158,12 +158,16 @@ class KeysetPagination(BasePagination):
         size = {
             "type": "integer",
             "minimum": 1,
-            "maximum": self.max_page_size,
             "default": self.page_size,
         }
         return [
             _parameter("cursor", "Where the page begins; from `next` or `previous`."),
-            _parameter("page_size", "Most results on the page.", size),
+            _parameter(
+                "page_size",
+                f"Most results on the page; {self.max_page_size:,} at most, whatever "
+                "is asked for.",
+                size,
+            ),
             _parameter(
                 "ordering",
                 f"`{first}` begins at the low end, `-{first}` at the high one.",

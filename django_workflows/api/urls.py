@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from django.http import Http404, HttpRequest
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.routers import APIRootView, DefaultRouter
+from rest_framework.views import APIView
 
 from django_workflows.api import access, pages
 from django_workflows.api.description import DescriptionViewSet
@@ -42,6 +44,27 @@ class Root(APIRootView):
         return "Workflows"
 
 
+class Nowhere(APIView):
+    """What no route leads to: as JSON, like every other answer."""
+
+    schema = None
+    versioning_class = None
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return access.authenticators()
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return access.permissions()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        return pages.renderers()
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> NoReturn:
+        raise Http404
+
+
 class Router(DefaultRouter):
     """REST framework's router with our root; formats are asked for by `?format=`."""
 
@@ -61,8 +84,8 @@ class Router(DefaultRouter):
 
 router = Router()
 router.register("runs", RunViewSet, basename="run")
-router.register(r"runs/(?P<id>[^/.]+)/events", EventViewSet, basename="run-event")
-router.register(r"runs/(?P<id>[^/.]+)/steps", StepViewSet, basename="run-step")
+router.register(r"runs/(?P<id>[^/]+)/events", EventViewSet, basename="run-event")
+router.register(r"runs/(?P<id>[^/]+)/steps", StepViewSet, basename="run-step")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("workers", WorkerViewSet, basename="worker")
 
@@ -80,4 +103,6 @@ urlpatterns = [
     # A path that is not found is in the log. So the slash at the end may be missing.
     path(f"{_HOOK}/resume", HookViewSet.as_view(_RESUME, schema=None)),
     path(_HOOK, HookViewSet.as_view(_SHOW, schema=None)),
+    # With a slash at the end: without, Django looks whether it is only that.
+    path(f"<{CONVERTER}:path>/", Nowhere.as_view()),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -55,6 +56,7 @@ class WorkflowSerializer(serializers.Serializer[Workflow[..., Any]]):
         return result_schema(workflow)
 
 
+@extend_schema_serializer(many=False)
 class WorkflowList(serializers.Serializer[Any]):
     """All workflows: there is never a second page."""
 
@@ -67,6 +69,7 @@ class WorkflowViewSet(WorkflowsViewSet):
     """The workflows of this project."""
 
     serializer_class = WorkflowSerializer
+    pagination_class = None
 
     @describe(responses=WorkflowList)
     def list(self, request: Request) -> Response:

@@ -17,6 +17,9 @@ from django_workflows.api.access import authenticators, find_run, permissions
 from django_workflows.api.base import WorkflowsThrottle
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
+_LARGEST = 10**18 - 1
+#: The same as a JSON schema.
+INDEX_SCHEMA = {"type": "integer", "minimum": -_LARGEST, "maximum": _LARGEST}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import StreamingHttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -22,7 +21,12 @@ from django_workflows.push import threaded
 from django_workflows.push.following import follow
 from django_workflows.push.hub import get_hub
 from django_workflows.push.messages import CLOSED, HEARTBEAT, Message
-from django_workflows.push.requests import FollowView, Wanted, parse_index
+from django_workflows.push.requests import (
+    INDEX_SCHEMA,
+    FollowView,
+    Wanted,
+    parse_index,
+)
 
 #: Bytes after which a response ends. The browser goes on with another one where it was,
 #: once it has read this one: servers keep what a client does not read.
@@ -60,6 +64,17 @@ class _Schema(ApiSchema):
         return [getattr(JSONRenderer, attribute)]
 
 
+_EVENT = {
+    "type": "object",
+    "description": "An event of the stream.",
+    "properties": {
+        "id": {"type": "string", "description": "The index of a chunk."},
+        "data": {"type": "string", "description": "A message, as JSON text."},
+    },
+    "required": ["data"],
+}
+
+
 class StreamView(FollowView):
     """`runs/{id}/stream/`: the chunks of one of a run's streams as they are written."""
 
@@ -74,17 +89,17 @@ class StreamView(FollowView):
             OpenApiParameter("namespace", str, description="Which stream of the run."),
             OpenApiParameter(
                 "start",
-                int,
+                INDEX_SCHEMA,
                 description="Index of the first chunk; negative: from the end.",
             ),
             OpenApiParameter(
                 "Last-Event-ID",
-                int,
+                INDEX_SCHEMA,
                 OpenApiParameter.HEADER,
                 description="Index of the last chunk received; wins over `start`.",
             ),
         ],
-        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+        responses={(200, "text/event-stream"): _EVENT},
     )
     def get(self, request: Request, id: str) -> StreamingHttpResponse:  # noqa: A002
         """Server-Sent Events, until the stream is closed.
@@ -104,10 +119,9 @@ class StreamView(FollowView):
 
     def start(self, request: Request) -> int:
         """After the last chunk that a browser says it has, when it comes again."""
+        start = super().start(request)
         last = request.headers.get("Last-Event-ID", "")
-        if last:
-            return parse_index(last, "Last-Event-ID") + 1
-        return super().start(request)
+        return parse_index(last, "Last-Event-ID") + 1 if last else start
 
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)
