@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -121,11 +122,17 @@ def test_text_on_the_page_is_the_stream_whatever_breaks(
     closed(page)
     assert text_of(page) == stored
 
-    # The page is good to read in any light, and on a telephone.
-    for scheme in ("light", "dark"):
+    # The pages are good to read in any light, and on a telephone.
+    good_to_read(page)
+    page.goto(f"{site.url}/stories/")
+    good_to_read(page)
+
+
+def good_to_read(page: Page) -> None:
+    schemes: list[Literal["light", "dark"]] = ["light", "dark"]
+    for scheme in schemes:
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
     page.set_viewport_size({"width": 340, "height": 700})
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 340
+    assert page.evaluate("document.documentElement.scrollWidth") <= 340

@@ -187,6 +187,18 @@ def test_element_that_leaves_the_page_hangs_up(
     assert text_of(page) == "one two"
 
 
+def test_page_can_hang_up_and_go_on(page: Page, websockets: ScriptedServer) -> None:
+    websockets.script = [[chunk(0, "one "), None], [chunk(1, "two"), CLOSED]]
+    websockets.show(websockets.element())
+    element = page.locator("workflow-stream")
+    expect(element).to_have_text("one")
+    element.evaluate("element => element.disconnect()")
+    expect(element).to_have_attribute("state", "disconnected")
+    element.evaluate("element => element.connect()")
+    closed(page)
+    assert text_of(page) == "one two"
+
+
 def test_changed_attributes_begin_again_once(
     page: Page, websockets: ScriptedServer
 ) -> None:

@@ -70,8 +70,8 @@ class Connection {
   constructor(open, receiver) {
     this.#open = open;
     this.#receiver = receiver;
-    window.addEventListener("online", this);
     this.#connect();
+    window.addEventListener("online", this);
   }
 
   /** End it for good. */
@@ -183,7 +183,7 @@ class WorkflowElement extends HTMLElement {
   /** Connect, or connect anew. Nothing happens while no run is named. */
   connect() {
     this.disconnect();
-    if (!this.hasAttribute("run")) return;
+    if (!this.getAttribute("run")) return;
     const open = this.#usesEvents ? openEventSource : openWebSocket;
     this.setAttribute("state", "connecting");
     this.#connection = new Connection(
@@ -194,8 +194,10 @@ class WorkflowElement extends HTMLElement {
 
   /** End the connection; `connect()` goes on where it was. */
   disconnect() {
-    this.#connection?.close();
+    if (this.#connection === null) return;
+    this.#connection.close();
     this.#connection = null;
+    this.setAttribute("state", "disconnected");
   }
 
   get connection() {
