@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -168,6 +169,19 @@ def test_large_chunks_are_read_a_few_at_a_time(
     acts["write"] = lambda: write_all(*[b"x" * size for size in sizes])
     run = finished(workflows, acting, "write")
     assert [len(chunk) for chunk in run.stream()] == sizes
+
+
+def test_a_long_stream_is_read_in_little_memory(
+    db: None, workflows: WorkflowTester
+) -> None:
+    acts["write"] = lambda: write_all(*["x" * 500_000] * 40)
+    run = finished(workflows, acting, "write")
+    tracemalloc.start()
+    try:
+        assert sum(len(chunk) for chunk in run.stream()) == 20_000_000
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["x" * 256, " ", "\0", 7])
