@@ -35,7 +35,7 @@ def check_access(**kwargs: Any) -> list[checks.CheckMessage]:
 @checks.register("workflows", deploy=True)
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
     """Nothing is open to the world that was meant for a developer."""
-    if wrong_options():
+    if wrong_options() or any(_wrong_classes()):
         return []
     return [*_everybody(), *_base_url(), *_private_addresses()]
 
@@ -120,10 +120,15 @@ def _everybody() -> Iterator[checks.CheckMessage]:
 
 
 def _base_url() -> Iterator[checks.CheckMessage]:
-    url, problem = urlsplit(conf.BASE_URL), None
-    if _is_local(url.hostname or ""):
+    try:
+        url = urlsplit(conf.BASE_URL)
+        scheme, host = url.scheme, url.hostname or ""
+    except ValueError:
+        scheme, host = "", ""
+    problem = None
+    if _is_local(host):
         problem = "nobody outside gets there"
-    elif url.scheme != "https":
+    elif scheme != "https":
         problem = "whoever listens in learns their tokens"
     if problem:
         yield checks.Warning(

@@ -68,6 +68,7 @@ def test_wrong_class_is_named(
     (message,) = check_access()
     assert ids([message]) == [code]
     assert said in message.msg
+    assert check_deployment() == []
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,7 @@ def test_secrets_are_not_in_messages(key: str, settings: Settings) -> None:
         ({"BASE_URL": "https://127.0.0.1"}, "W041", "127.0.0.1"),
         ({"BASE_URL": "https://[::1]/"}, "W041", "::1"),
         ({"BASE_URL": "shop.example.com"}, "W041", "shop.example.com"),
+        ({"BASE_URL": "https://[::1"}, "W041", "nobody outside"),
         ({"FETCH_ALLOW_PRIVATE": True}, "W042", "FETCH_ALLOW_PRIVATE"),
     ],
 )
