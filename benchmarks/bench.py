@@ -38,11 +38,14 @@ class Sizes:
     writers: int = 50
     megabytes: int = 100
     stored: tuple[int, ...] = (1_000, 10_000, 100_000)
+    listed: int = 1_000_000
 
     @classmethod
     def quick(cls) -> Sizes:
         """A smoke run: proves that everything works, measures little."""
-        return cls(5, 2, 20, 50, 200, 334, 100, 2, 50, 500, 20, 5, 5, (100, 1_000))
+        return cls(
+            5, 2, 20, 50, 200, 334, 100, 2, 50, 500, 20, 5, 5, (100, 1_000), 10_000
+        )
 
 
 @dataclass

@@ -13,9 +13,11 @@ from benchmarks.databases import Database
 from django_workflows import q_cluster
 
 SECRET_KEY = "benchmarks only"
+ALLOWED_HOSTS = ["testserver"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 INSTALLED_APPS = [
+    "django.contrib.auth",
     "django.contrib.contenttypes",
     "django_q",
     "django_workflows",

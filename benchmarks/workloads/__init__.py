@@ -10,6 +10,7 @@ from benchmarks.workloads import (
     growth,
     latency,
     limits,
+    lists,
     load,
     replay,
     sql,
@@ -41,4 +42,4 @@ REPEATED: dict[str, Workload] = {
 ONCE: dict[str, Workload] = {"sql": sql.sql}
 
 #: Measured once, and only when asked for by name: they take many minutes.
-ON_REQUEST: dict[str, Workload] = {"growth": growth.growth}
+ON_REQUEST: dict[str, Workload] = {"growth": growth.growth, "lists": lists.lists}

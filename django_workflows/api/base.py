@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, ClassVar
 
 from django.http import Http404
@@ -51,13 +53,20 @@ class TooLarge(APIException):
 
 
 class WorkflowsJSONParser(JSONParser):
-    """JSON, of which nesting without end is refused as every other nonsense is."""
+    """JSON; what no answer could repeat, or is nested without end, is none."""
 
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
+    def parse(self, stream: Any, *args: Any, **kwargs: Any) -> Any:
+        body = stream.read()
         try:
-            return super().parse(*args, **kwargs)
+            data = super().parse(BytesIO(body), *args, **kwargs)
+            if b"\\ud" in body.lower():
+                json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise ParseError("JSON parse error - it is nested too deeply") from None
+        except UnicodeEncodeError:
+            message = "JSON parse error - it has half of a surrogate pair"
+            raise ParseError(message) from None
+        return data
 
 
 class WorkflowsThrottle(ScopedRateThrottle):

@@ -131,10 +131,8 @@ class KeysetPagination(BasePagination):
         return self._link("p", self._first) if self._has_previous else None
 
     def _link(self, direction: str, values: Sequence[Any]) -> str:
-        position = json.dumps([direction, *map(_plain, values)])
-        cursor = urlsafe_b64encode(position.encode()).decode()
         url = remove_query_param(self._request.build_absolute_uri(), "cursor")
-        return replace_query_param(url, "cursor", cursor)
+        return replace_query_param(url, "cursor", encode_cursor(direction, values))
 
     # What the browsable API and the schema ask for.
 
@@ -174,6 +172,12 @@ class KeysetPagination(BasePagination):
                 {"type": "string", "enum": [first, f"-{first}"]},
             ),
         ]
+
+
+def encode_cursor(direction: str, values: Sequence[Any]) -> str:
+    """A cursor for the rows behind (``n``) or before (``p``) a position."""
+    position = json.dumps([direction, *map(_plain, values)])
+    return urlsafe_b64encode(position.encode()).decode()
 
 
 def _parameter(

@@ -49,12 +49,12 @@ class RunViewSet(WorkflowsViewSet):
         "create": "workflows-start",
         "replay": "workflows-start",
         "fork": "workflows-start",
-        "cancel": "workflows-control",
-        "terminate": "workflows-control",
-        "pause": "workflows-control",
-        "resume": "workflows-control",
-        "retry": "workflows-control",
-        "wake": "workflows-control",
+        "cancel": "workflows-write",
+        "terminate": "workflows-write",
+        "pause": "workflows-write",
+        "resume": "workflows-write",
+        "retry": "workflows-write",
+        "wake": "workflows-write",
     }
 
     def get_queryset(self) -> QuerySet[Run]:

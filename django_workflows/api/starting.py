@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +14,11 @@ from rest_framework.exceptions import ValidationError
 from django_workflows.api.serializers import ValueField
 from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.durations import resolve
-from django_workflows.errors import DuplicateRunError
+from django_workflows.errors import (
+    DuplicateRunError,
+    PayloadTooLargeError,
+    SerializationError,
+)
 from django_workflows.models import Run
 from django_workflows.replay.arguments import ArgumentsError, check_arguments
 from django_workflows.replay.definitions import Workflow
@@ -79,6 +82,11 @@ def start_run(given: dict[str, Any], check: Callable[[Run], None]) -> tuple[Run,
     with transaction.atomic(using=alias()):
         try:
             run, is_new = start(configured, *args, **kwargs), True
+        except PayloadTooLargeError:
+            raise
+        except SerializationError as error:
+            part = "kwargs" if " at kwargs" in str(error) else "args"
+            raise ValidationError({part: [str(error)]}) from None
         except DuplicateRunError as duplicate:
             run, is_new = get_run(duplicate.run_id), False
         check(run)
@@ -104,7 +112,7 @@ def _configured(
         if given.get(name) is None:
             continue
         try:
-            options[name] = read(given[name])
+            options[name] = read(given[name], workflow)
         except ValueError as error:
             problems[name] = [str(error)]
     if problems:
@@ -112,30 +120,31 @@ def _configured(
     return workflow.options(**options)
 
 
-def _key(value: str) -> str:
+def _key(value: str, workflow: Workflow[..., Any]) -> str:
     check_name("key", value, 255)
     return value
 
 
-def _queue(value: str) -> str:
+def _queue(value: str, workflow: Workflow[..., Any]) -> str:
     check_name("queue", value, 100)
     return value
 
 
-def _delay(value: Any) -> Any:
-    moment = _moment(value)
+def _delay(value: Any, workflow: Workflow[..., Any]) -> Any:
+    moment = parse_datetime(value) if isinstance(value, str) else None
     delay = value if moment is None else moment
-    resolve(delay, timezone.now())
+    # Beyond the calendar is also what is so by its deadline.
+    resolve(workflow.settings.timeout or 0, resolve(delay, timezone.now()))
     return delay
 
 
-def _moment(value: Any) -> datetime | None:
-    return parse_datetime(value) if isinstance(value, str) else None
+def _attributes(value: Any, workflow: Workflow[..., Any]) -> dict[str, Any]:
+    return plain_attributes(value)
 
 
-_OPTIONS: dict[str, Callable[[Any], Any]] = {
+_OPTIONS: dict[str, Callable[[Any, Workflow[..., Any]], Any]] = {
     "key": _key,
     "queue": _queue,
     "delay": _delay,
-    "attributes": plain_attributes,
+    "attributes": _attributes,
 }

@@ -215,6 +215,14 @@ class Run(models.Model):
                 fields=["workflow", "created_at"], name="dw_run_workflow_created"
             ),
             models.Index(fields=["status", "created_at"], name="dw_run_status_created"),
+            models.Index(
+                fields=["queue", "created_at", "id"], name="dw_run_queue_created"
+            ),
+            models.Index(
+                fields=["key", "created_at", "id"],
+                name="dw_run_key_created",
+                condition=models.Q(key__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

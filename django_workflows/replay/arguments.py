@@ -9,6 +9,7 @@ import inspect
 import json
 import types
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +25,7 @@ from pydantic import (
     create_model,
 )
 from pydantic.errors import PydanticUserError
+from pydantic.warnings import ArbitraryTypeWarning
 
 from django_workflows.core.json_schemas import TolerantSchema
 from django_workflows.core.problems import problems_by_field
@@ -175,7 +177,16 @@ def _annotation(func: Any, parameter: Parameter) -> Any:
     try:
         hints = typing.get_type_hints(holder, func.__globals__, include_extras=True)
         annotation = hints[parameter.name]
-        create_model("Probe", __config__=_CONFIG, probe=(annotation, ...))
-    except (NameError, AttributeError, TypeError, PydanticUserError):
+        with warnings.catch_warnings():
+            # What is no type at all; it would warn of it at each use.
+            warnings.simplefilter("error", ArbitraryTypeWarning)
+            create_model("Probe", __config__=_CONFIG, probe=(annotation, ...))
+    except (
+        NameError,
+        AttributeError,
+        TypeError,
+        PydanticUserError,
+        ArbitraryTypeWarning,
+    ):
         return Any
     return annotation

@@ -49,7 +49,8 @@ class _AttributeIs(Func):
         super().__init__(F("attributes"))
         self.attribute = name
         self.value = value
-        self.path = f"$.{json.dumps(name, ensure_ascii=False)}"
+        # Escaped as the names are that are stored: they are compared as written.
+        self.path = f"$.{json.dumps(name)}"
 
     def as_postgresql(
         self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,6 +24,10 @@ def _clock_node(
     """A date with a time, or a time; UTC is part of the text, other zones are not."""
     node: dict[str, Node] = {TAG: tag}
     zone = value.tzinfo
+    if zone is not None and type(zone) is _pydantic_zone():
+        # What pydantic reads has fixed offsets of a class of its own.
+        zone = timezone(zone.utcoffset(None) or timedelta())
+        value = value.replace(tzinfo=zone)
     if zone is None or zone is UTC:
         node["v"] = value.isoformat()
     else:
@@ -34,6 +39,11 @@ def _clock_node(
     if value.fold:
         node["fold"] = 1
     return node
+
+
+def _pydantic_zone() -> Any:
+    # Who has an instance has imported its module.
+    return getattr(sys.modules.get("pydantic_core"), "TzInfo", tzinfo)
 
 
 @encodes(datetime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic
@@ -167,3 +168,13 @@ def test_a_named_tuple_with_attributes_is_refused() -> None:
     point.note = 2
     with pytest.raises(SerializationError):
         dumps(point)
+
+
+def test_times_with_the_offsets_that_pydantic_makes_keep_them() -> None:
+    read = pydantic.TypeAdapter(list[datetime]).validate_json
+    there = read('["2024-01-02T03:04:05Z", "2024-01-02T03:04:05+02:00"]')
+    back = loads(dumps(there))
+    assert back == there
+    assert [time.utcoffset() for time in back] == [timedelta(0), timedelta(hours=2)]
+    # From now on they are plain ones.
+    assert dumps(back) == dumps(there)
