@@ -29,7 +29,7 @@ from tests.databases import url_of
 from tests.webhooks.servers import WebServer
 from tests.webhooks.settings import TEST_SECRETS
 from tests.webhooks.signing import signed
-from tests.webhooks.workflows import echoing, logging
+from tests.webhooks.workflows import echoing, greeting, logging
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -162,6 +162,12 @@ def test_answers_of_steps_come_from_other_processes(site: Site) -> None:
     assert [answer.status_code for answer in answers] == [200] * count
     assert [answer.text for answer in answers] == [f"no. {n}" for n in range(count)]
     assert run.result(timeout=60) == count
+    # A sender that goes away meanwhile does not make the step fail.
+    run = start(greeting, delay="1s")
+    until(Hook.objects.exists, "the webhook")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{site.address}w", content="x", timeout=0.5)
+    assert run.result(timeout=60) == "answered"
 
 
 def test_concurrent_deliveries_arrive_once_and_in_the_order_of_their_answers(
