@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from django_workflows.api.base import WorkflowsViewSet
 from django_workflows.api.filters import EventFilter, Filtering, StepFilter
+from django_workflows.api.openapi import describe
 from django_workflows.api.serializers import EventSerializer, StepSerializer
 from django_workflows.models import Event, Step
 from django_workflows.store import rendering
@@ -25,8 +26,9 @@ class EventViewSet(WorkflowsViewSet):
     filterset_class = EventFilter
     ordering = ("seq",)
 
+    @describe(responses=EventSerializer(many=True))
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """The events of a run."""
+        """List the events of a run, by number."""
         run = self.find_run()
         events = Event.objects.using(alias()).filter(run_id=run.pk, seq__isnull=False)
         page = self.paginate_queryset(self.filter_queryset(events))
@@ -44,8 +46,9 @@ class StepViewSet(WorkflowsViewSet):
     filter_backends = (Filtering,)
     filterset_class = StepFilter
 
+    @describe(responses=StepSerializer(many=True))
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """The steps of a run, with what they were given and what came of them."""
+        """List the steps of a run, with what they were given and what came of them."""
         run = self.find_run()
         steps: QuerySet[Step] = run.steps.using(alias())
         page = self.paginate_queryset(self.filter_queryset(steps)) or []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -20,16 +20,22 @@ from django_workflows.api.serializers import (
     RunSerializer,
     run_detail,
 )
-from django_workflows.api.starting import StartSerializer, start_run
+from django_workflows.api.starting import START_EXAMPLE, StartSerializer, start_run
 from django_workflows.api.steering import ForkSerializer, ReasonSerializer, forked
 from django_workflows.models import Run
 
-_CONFLICT = OpenApiResponse(DETAIL, "Impossible as the run stands; it is untouched.")
-_STEERED = {200: RunDetailSerializer, 409: _CONFLICT}
-_NEW = {201: RunDetailSerializer, 409: _CONFLICT}
-_REASON = OpenApiExample(
-    "A reason", value={"reason": "ordered twice"}, request_only=True
+_ATTRIBUTE = OpenApiParameter(
+    "attributes.customer",
+    str,
+    description=(
+        "Leaves the runs whose attribute `customer` is this text, or the number, truth "
+        "value or null that it writes. Any name may stand for `customer`, and any "
+        "number of attributes may be asked for."
+    ),
 )
+_CONFLICT = {409: DETAIL}
+_STEERED = {200: RunDetailSerializer, **_CONFLICT}
+_COPIED = {201: RunDetailSerializer, **_CONFLICT}
 
 
 class RunViewSet(WorkflowsViewSet):
@@ -44,7 +50,6 @@ class RunViewSet(WorkflowsViewSet):
     filter_backends = (Filtering,)
     filterset_class = RunFilter
     lookup_field = "id"
-    lookup_value_regex = "[^/]+"
     scopes = {
         "create": "workflows-start",
         "replay": "workflows-start",
@@ -69,60 +74,47 @@ class RunViewSet(WorkflowsViewSet):
             "fork": ForkSerializer,
         }.get(self.action, RunSerializer)
 
+    @describe(parameters=[_ATTRIBUTE], responses=RunSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """The runs that you may see, by the filters given.
-
-        `attributes.customer=7` finds those whose attribute `customer` is the number or
-        the text 7; any attribute may be asked for so.
-        """
+        """List the runs that you may see, by the filters given."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         runs = access.only_visible(request, self, page or [])
         return self.get_paginated_response(self.get_serializer(runs, many=True).data)
 
     @describe(
-        responses={
-            201: OpenApiResponse(RunDetailSerializer, "Started."),
-            200: OpenApiResponse(RunDetailSerializer, "A run has the key already."),
-        },
-        examples=[
-            OpenApiExample(
-                "An order",
-                value={
-                    "workflow": "shop.workflows.process_order",
-                    "args": [42],
-                    "kwargs": {"express": True},
-                    "key": "order-42",
-                    "delay": "10m",
-                    "attributes": {"customer": 7},
-                },
-                request_only=True,
-            )
-        ],
+        request={"application/json": StartSerializer},
+        responses={201: RunDetailSerializer, 200: RunDetailSerializer},
+        examples=[OpenApiExample("An order", START_EXAMPLE, request_only=True)],
     )
     def create(self, request: Request) -> Response:
-        """Start a workflow: 201 with the run, 200 with the one that has the key."""
-        body = self._body(request)
-        run, is_new = start_run(body, lambda run: access.check_run(request, self, run))
+        """Start a workflow that is marked `@workflow(api=True)`.
+
+        Arguments are checked against its annotations; what is wrong is told by the name
+        of the parameter. A key that a run holds is answered with that run, and 200.
+        """
+        run, is_new = start_run(
+            self._body(request), lambda run: access.check_run(request, self, run)
+        )
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return self._answer(run, code)
 
     @describe(responses=RunDetailSerializer)
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """A run with its arguments and its outcome."""
+        """Show a run, with its arguments and what came of it."""
         return self._answer(self.find_run())
 
-    @describe(responses=_STEERED, examples=[_REASON])
+    @describe(request={"application/json": ReasonSerializer}, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **kwargs: Any) -> Response:
-        """Ask the run to stop; its code may clean up."""
+        """Ask a run to stop; its code may clean up first."""
         run = self.find_run()
         run.cancel(**self._body(request))
         return self._answer(run)
 
-    @describe(responses=_STEERED, examples=[_REASON])
+    @describe(request={"application/json": ReasonSerializer}, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def terminate(self, request: Request, **kwargs: Any) -> Response:
-        """End the run at once, without running any of its code."""
+        """End a run at once, without running any of its code."""
         run = self.find_run()
         run.terminate(**self._body(request))
         return self._answer(run)
@@ -130,7 +122,7 @@ class RunViewSet(WorkflowsViewSet):
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **kwargs: Any) -> Response:
-        """Let the run stand still until it is resumed."""
+        """Let a run stand still until it is resumed."""
         run = self.find_run()
         run.pause()
         return self._answer(run)
@@ -154,29 +146,21 @@ class RunViewSet(WorkflowsViewSet):
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def wake(self, request: Request, **kwargs: Any) -> Response:
-        """End the run's current sleeps now."""
+        """End a run's current sleeps now."""
         run = self.find_run()
         run.wake()
         return self._answer(run)
 
-    @describe(request=None, responses=_NEW)
+    @describe(request=None, responses=_COPIED)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, **kwargs: Any) -> Response:
-        """Start a new run with the same input; 201 with that one."""
+        """Start a new run with the same input."""
         return self._answer(self.find_run().replay(), status.HTTP_201_CREATED)
 
-    @describe(
-        responses=_NEW,
-        examples=[
-            OpenApiExample(
-                "From a step", value={"from_step": "step_01K…"}, request_only=True
-            ),
-            OpenApiExample("From an event", value={"from_step": 7}, request_only=True),
-        ],
-    )
+    @describe(request={"application/json": ForkSerializer}, responses=_COPIED)
     @action(detail=True, methods=["post"])
     def fork(self, request: Request, **kwargs: Any) -> Response:
-        """Start a new run with the history up to a step; 201 with that one."""
+        """Start a new run with the history up to a step."""
         run = self.find_run()
         new = forked(run, self._body(request)["from_step"])
         return self._answer(new, status.HTTP_201_CREATED)

@@ -27,6 +27,15 @@ from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias
 from django_workflows.store.launching import get_run, start
 
+START_EXAMPLE = {
+    "workflow": "shop.workflows.process_order",
+    "args": [42],
+    "kwargs": {"express": True},
+    "key": "order-42",
+    "delay": "10m",
+    "attributes": {"customer": 7},
+}
+
 
 class StartSerializer(serializers.Serializer[Any]):
     """The body of a start."""
