@@ -20,6 +20,8 @@ from django_workflows.replay import events as log
 from django_workflows.store.attributes import attribute_is
 
 ATTRIBUTE = "attributes."
+#: Conditions on attributes in one request: databases do not take hundreds of them.
+MOST_ATTRIBUTES = 20
 
 
 class RunFilter(FilterSet):
@@ -50,10 +52,17 @@ class RunFilter(FilterSet):
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         runs: QuerySet[Any]
         runs = super().filter_queryset(queryset)  # type: ignore[no-untyped-call]
-        for parameter in self.data:
-            if parameter.startswith(ATTRIBUTE):
-                for text in self.data.getlist(parameter):
-                    runs = self._by_attribute(runs, parameter, text)
+        wanted = [
+            (parameter, text)
+            for parameter in self.data
+            if parameter.startswith(ATTRIBUTE)
+            for text in self.data.getlist(parameter)
+        ]
+        if len(wanted) > MOST_ATTRIBUTES:
+            message = f"at most {MOST_ATTRIBUTES} can be asked for at once"
+            raise ValidationError({"attributes": [message]})
+        for parameter, text in wanted:
+            runs = self._by_attribute(runs, parameter, text)
         return runs
 
     def _by_attribute(
