@@ -169,6 +169,43 @@ def test_renderer_decides_what_is_shown(
     assert text_of(page) == "0: one<b>"
 
 
+def test_renderer_that_fails_costs_its_chunk_only(
+    page: Page, websockets: ScriptedServer
+) -> None:
+    words = [chunk(0, "one "), chunk(1, "two "), chunk(2, "three")]
+    websockets.script = [[*words, CLOSED]]
+    script = """
+    window.reported = [];
+    window.addEventListener("error", (event) => {
+      reported.push(event.message);
+      event.preventDefault();
+    });
+    document.querySelector("workflow-stream").renderer = (chunk) => {
+      if (chunk.index === 1) throw new Error("no idea how");
+      return chunk.data;
+    };
+    """
+    websockets.show(websockets.element(), script=script)
+    closed(page)
+    assert text_of(page) == "one three"
+    assert page.evaluate("reported") == ["Uncaught Error: no idea how"]
+
+
+def test_events_without_their_address_are_refused(
+    page: Page, websockets: ScriptedServer
+) -> None:
+    websockets.show("")
+    message = page.evaluate(
+        """() => {
+            const element = document.createElement("workflow-stream");
+            element.setAttribute("run", "wrun_1");
+            element.setAttribute("transport", "sse");
+            try { element.connect(); } catch (error) { return error.message; }
+        }"""
+    )
+    assert message == 'transport="sse" needs the attribute sse-url'
+
+
 def test_element_that_leaves_the_page_hangs_up(
     page: Page, websockets: ScriptedServer
 ) -> None:
