@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 
-from example_project.settings import *  # noqa: F403
-from tests.databases import parse
-from tests.settings import PASSWORD_HASHERS as PASSWORD_HASHERS
+from tests import settings as of_tests
 
-DATABASES = {"default": parse(os.environ["DATABASE_URL"])}
+# The example project knows fewer databases than the tests do.
+_url = os.environ.pop("DATABASE_URL")
+
+from example_project.settings import *  # noqa: E402, F403
+
+os.environ["DATABASE_URL"] = _url
+
+DATABASES = of_tests.DATABASES
+PASSWORD_HASHERS = of_tests.PASSWORD_HASHERS
 TEXT_MODEL = "tests.browser.gate.GatedStoryteller"
