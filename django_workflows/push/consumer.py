@@ -12,9 +12,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django_workflows.push.admission import RefusedError, admit
 from django_workflows.push.following import follow
 from django_workflows.push.hub import get_hub
-from django_workflows.push.pressure import Pressure
 from django_workflows.push.readers import get_readers
 from django_workflows.push.requests import Wanted
+from django_workflows.push.sending import Sender
 
 logger = logging.getLogger("django_workflows.push")
 
@@ -53,14 +53,13 @@ class RunConsumer(AsyncWebsocketConsumer):
 
     async def _send_all(self, wanted: Wanted, events: bool) -> None:
         code = ERROR
-        pressure = Pressure(self.base_send)
+        sender = Sender(self.base_send)
         try:
             async with get_hub().subscribe(wanted.run_id, wanted.namespace) as source:
                 async for message in follow(source, wanted.start, events=events):
-                    await pressure.wait()
-                    await self.send(text_data=message.text)
-            # What servers send after their own patience with a closing client is lost.
-            await pressure.wait()
+                    await sender.send(message.text)
+            # Servers give a client little time once its connection is being closed.
+            await sender.drain()
             code = OVER
         except Exception:
             logger.exception(

@@ -132,6 +132,11 @@ class Hub:
         self._watch: Watch | None = None
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def clients(self) -> int:
+        """How many follow something here."""
+        return sum(len(topic.clients) for topic in self._topics.values())
+
     @asynccontextmanager
     async def subscribe(
         self, run_id: str, namespace: str
@@ -199,9 +204,11 @@ class Hub:
         )
         try:
             sights = await get_readers().run(partial(look, wanted.keys()))
-        except _OUTAGES as error:
-            logger.warning("cannot look at what clients follow: %s", error)
+        except BaseException as error:
             self._joining += joining
+            if not isinstance(error, _OUTAGES):
+                raise
+            logger.warning("cannot look at what clients follow: %s", error)
             await asyncio.sleep(OUTAGE_PAUSE)
             return
         for key, topic in wanted.items():

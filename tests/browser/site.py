@@ -1,4 +1,4 @@
-"""The example project's site in a daphne of its own, which can be killed."""
+"""A site in a Daphne of its own, which can be killed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ SETTINGS = "tests.browser.settings"
 
 
 class Site:
-    """`daphne example_project.asgi:application` on a free port, kept over restarts."""
+    """Daphne on a free port, kept over restarts; the example project by default."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        settings: str = SETTINGS,
+        application: str = "example_project.asgi:application",
+    ) -> None:
         self._environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": SETTINGS,
+            "DJANGO_SETTINGS_MODULE": settings,
             "DATABASE_URL": database_url,
         }
+        self._application = application
         self._log_path = folder / "daphne.log"
         self._log = self._log_path.open("ab")
         self._port = 0
@@ -47,13 +55,17 @@ class Site:
         """The address of the site, without a slash at its end."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it listens."""
         begun = self._log_path.stat().st_size
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
-                *("-p", str(self._port), "example_project.asgi:application"),
+                *("-p", str(self._port), self._application),
             ],
             env=self._environment,
             stdout=self._log,

@@ -1,17 +1,9 @@
-"""Settings of the servers under test; whoever has a token or a session may see runs."""
+"""Settings of the sites and workers under test."""
 
 from __future__ import annotations
 
-import os
-
 from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS as APPS
 
+INSTALLED_APPS = [*APPS, "tests.push"]
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
-WORKFLOWS = {"PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]}
-if "LAYER" in os.environ:
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [os.environ["LAYER"]]},
-        }
-    }
