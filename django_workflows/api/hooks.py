@@ -24,7 +24,7 @@ from django_workflows.api.base import Conflict, WorkflowsJSONParser, WorkflowsVi
 from django_workflows.api.openapi import DETAIL, describe
 from django_workflows.api.serializers import RunDetailSerializer, ValueField, run_detail
 from django_workflows.core.problems import problems_by_field
-from django_workflows.core.rendering import payload_to_json, to_json
+from django_workflows.core.rendering import metadata_to_json, to_json
 from django_workflows.errors import HookNotFoundError, SerializationError, WorkflowError
 from django_workflows.http.tokens import HiddenToken, forget_path
 from django_workflows.models import Hook
@@ -49,7 +49,8 @@ class HookSerializer(serializers.Serializer[Hook]):
         try:
             return to_json(hook.metadata)
         except WorkflowError:  # of a class that is gone, say, or for want of a key
-            return payload_to_json(bytes(hook.sealed_metadata or b"") or None)
+            webhook = json.loads(hook.webhook) if hook.webhook else None
+            return metadata_to_json(bytes(hook.sealed_metadata or b"") or None, webhook)
 
     @extend_schema_field({"type": "object", "nullable": True})
     def get_schema(self, hook: Hook) -> Any:

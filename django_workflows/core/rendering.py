@@ -47,6 +47,15 @@ def payload_to_json(sealed: bytes | None, *, redact: bool = True) -> Any:
         return f"[unreadable: {error}]"
 
 
+def metadata_to_json(sealed: bytes | None, webhook: Mapping[str, Any] | None) -> Any:
+    """The metadata of a hook as JSON data: without the answer that is stored with those
+    of some webhooks, by what other processes know of the webhook."""
+    plain = payload_to_json(sealed)
+    if webhook and webhook.get("respond_with") == "static" and isinstance(plain, dict):
+        return plain.get("metadata")
+    return plain
+
+
 def payload_fields(sealed: bytes) -> dict[str, Any]:
     """A stored value as fields of a message: ``data``, for bytes ``encoding`` too."""
     plain = payload_to_json(sealed)

@@ -257,7 +257,10 @@ register_type(
 )
 register_type(
     WithResponse,
-    encode=lambda stored: [stored.response, stored.metadata],
-    decode=lambda parts: WithResponse(*parts),
+    encode=lambda stored: {
+        "response": stored.response,
+        "metadata": stored.metadata,
+    },
+    decode=lambda parts: WithResponse(**parts),
     name="django_workflows.WithResponse",
 )

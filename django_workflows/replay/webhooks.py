@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from django_workflows.core.signatures import HmacSignature
@@ -29,7 +29,7 @@ class Webhook(Hook):
 
 def create_webhook(
     token: str | None = None,
-    respond_with: WebhookResponse | str | None = None,
+    respond_with: WebhookResponse | Literal["manual"] | None = None,
     methods: Iterable[str] | None = None,
     verify: HmacSignature | None = None,
     metadata: Any = None,

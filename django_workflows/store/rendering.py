@@ -12,6 +12,7 @@ from typing import Any
 from django_workflows.core.rendering import (
     call_to_json,
     error_to_json,
+    metadata_to_json,
     payload_to_json,
     to_json,
 )
@@ -60,6 +61,8 @@ def data_json(event: Event, workflow: str) -> dict[str, Any]:
         data["error"] = error_to_json(payload)
     elif name == "input":
         data |= call_to_json(payload, _signature(event.type, details, workflow))
+    elif name == "metadata":
+        data[name] = metadata_to_json(payload, details.get("webhook"))
     else:
         data[name] = payload_to_json(payload)
     return data

@@ -29,6 +29,7 @@ from django_workflows import (
 )
 from django_workflows.models import Event, Hook, Run, WebhookDelivery
 from django_workflows.store import deliveries
+from django_workflows.store.rendering import data_json
 from django_workflows.testing import WorkflowTester
 from django_workflows.webhooks import receiving
 from tests.webhooks.workflows import collecting, plain
@@ -337,7 +338,9 @@ def test_static_response_is_neither_in_the_metadata_nor_in_plain(
     assert hook.metadata == {"for": "people"}
     created = Event.objects.get(run=run, type="hook_created")
     assert created.data["metadata"] == {"for": "people"}
-    assert SECRET not in f"{created.data} {hook.webhook}"
+    shown = data_json(created, run.workflow)
+    assert shown["metadata"] == {"for": "people"}
+    assert SECRET not in f"{created.data} {shown} {hook.webhook}"
 
 
 def test_secrets_are_sealed_by_the_codec(
