@@ -57,12 +57,12 @@ def examples(page: Path) -> list[Example]:
     return sorted(found, key=lambda example: example.line)
 
 
-def shell_blocks(page: Path) -> list[str]:
-    """Return the bodies of the `sh` fences of `page`."""
+def fences(page: Path, language: str) -> list[str]:
+    """Return the bodies of the fences of `page` in this language."""
     return [
         match["body"]
         for match in _FENCE.finditer(page.read_text())
-        if match["info"].strip() == "sh"
+        if match["info"].strip() == language
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, anchors, links, shell_blocks
+from tests.docs.pages import PAGES, ROOT, anchors, fences, links
 
 by_path = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: str(page.relative_to(ROOT))
@@ -39,6 +39,6 @@ def test_page_is_reached_from_the_readme_or_the_index(page: Path) -> None:
 
 
 def test_readme_begins_with_the_two_commands() -> None:
-    demo, tests = shell_blocks(ROOT / "README.md")[:2]
+    demo, tests = fences(ROOT / "README.md", "sh")[:2]
     assert demo == "python3 dev.py demo\n"
     assert tests == "python3 dev.py test\n"
