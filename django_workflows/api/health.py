@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny, IsAdminUser
@@ -128,9 +129,12 @@ class WorkerViewSet(WorkflowsViewSet):
     serializer_class = WorkerSerializer
     ordering = ("started_at", "id")
 
+    def get_queryset(self) -> QuerySet[Worker]:
+        return Worker.objects.using(alias()).all()
+
     def list(self, request: Request) -> Response:
         """List workers, by when they were started."""
-        workers = self.paginate_queryset(Worker.objects.using(alias()).all())
+        workers = self.paginate_queryset(self.get_queryset())
         fresh = set(fresh_workers().values_list("pk", flat=True))
         shown = WorkerSerializer(workers, many=True, context={"fresh": fresh})
         return self.get_paginated_response(shown.data)

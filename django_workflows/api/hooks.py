@@ -69,8 +69,15 @@ class HookViewSet(WorkflowsViewSet):
     """What runs wait for. Neither logs nor reports of errors show the tokens."""
 
     parser_classes = (WorkflowsJSONParser,)
-    serializer_class = HookSerializer
     scopes = {"resume": "workflows-write"}
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return HookSerializer if self.action == "retrieve" else serializers.Serializer
+
+    def get_extra_action_url_map(self) -> dict[str, str]:
+        """The way on from a hook's page."""
+        has_page = self.action == "retrieve" and self.request.path.endswith("/")
+        return {"Resume": "resume/"} if has_page else {}
 
     @describe(parameters=[_TOKEN])
     def retrieve(self, request: Request, token: HiddenToken) -> Response:

@@ -37,6 +37,12 @@ _CONFLICT = {409: DETAIL}
 _STEERED = {200: RunDetailSerializer, **_CONFLICT}
 _COPIED = {201: RunDetailSerializer, **_CONFLICT}
 
+_REASON = OpenApiExample("A reason", {"reason": "ordered twice"}, request_only=True)
+_PLACES = [
+    OpenApiExample("A step", {"from_step": "step_01K3…"}, request_only=True),
+    OpenApiExample("An event", {"from_step": 7}, request_only=True),
+]
+
 
 class RunViewSet(WorkflowsViewSet):
     """Executions of workflows.
@@ -103,7 +109,11 @@ class RunViewSet(WorkflowsViewSet):
         """Show a run, with its arguments and what came of it."""
         return self._answer(self.find_run())
 
-    @describe(request={"application/json": ReasonSerializer}, responses=_STEERED)
+    @describe(
+        request={"application/json": ReasonSerializer},
+        responses=_STEERED,
+        examples=[_REASON],
+    )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **kwargs: Any) -> Response:
         """Ask a run to stop; its code may clean up first."""
@@ -111,7 +121,11 @@ class RunViewSet(WorkflowsViewSet):
         run.cancel(**self._body(request))
         return self._answer(run)
 
-    @describe(request={"application/json": ReasonSerializer}, responses=_STEERED)
+    @describe(
+        request={"application/json": ReasonSerializer},
+        responses=_STEERED,
+        examples=[_REASON],
+    )
     @action(detail=True, methods=["post"])
     def terminate(self, request: Request, **kwargs: Any) -> Response:
         """End a run at once, without running any of its code."""
@@ -157,7 +171,11 @@ class RunViewSet(WorkflowsViewSet):
         """Start a new run with the same input."""
         return self._answer(self.find_run().replay(), status.HTTP_201_CREATED)
 
-    @describe(request={"application/json": ForkSerializer}, responses=_COPIED)
+    @describe(
+        request={"application/json": ForkSerializer},
+        responses=_COPIED,
+        examples=_PLACES,
+    )
     @action(detail=True, methods=["post"])
     def fork(self, request: Request, **kwargs: Any) -> Response:
         """Start a new run with the history up to a step."""

@@ -17,6 +17,15 @@ class ValueField(serializers.JSONField):
     """Any JSON value: what a workflow or a step was given or has returned."""
 
 
+class TextField(serializers.CharField):
+    """Text: a number is none, though it could be written as text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class FromCalls(serializers.Field[Any, Any, Any, Any]):
     """A field whose value the view has found in events: in the context, by the key of
     the row and the field's name."""

@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from django_workflows.api.serializers import ValueField
+from django_workflows.api.serializers import TextField, ValueField
 from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.durations import resolve
 from django_workflows.errors import (
@@ -40,23 +40,21 @@ START_EXAMPLE = {
 class StartSerializer(serializers.Serializer[Any]):
     """The body of a start."""
 
-    workflow = serializers.CharField(
-        help_text="Name of a workflow marked `@workflow(api=True)`."
-    )
+    workflow = TextField(help_text="Name of a workflow marked `@workflow(api=True)`.")
     args = serializers.ListField(
         child=ValueField(allow_null=True), required=False, help_text="By their place."
     )
     kwargs = serializers.DictField(
         child=ValueField(allow_null=True), required=False, help_text="By their names."
     )
-    key = serializers.CharField(
+    key = TextField(
         required=False,
         allow_null=True,
         max_length=255,
         trim_whitespace=False,
         help_text="Idempotency key: a second start with it answers with the first run.",
     )
-    queue = serializers.CharField(
+    queue = TextField(
         required=False,
         max_length=100,
         trim_whitespace=False,

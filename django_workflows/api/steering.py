@@ -8,15 +8,14 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from django_workflows.api.serializers import TextField
 from django_workflows.models import Run
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
     """Why somebody steps in; the run's log keeps it."""
 
-    reason = serializers.CharField(
-        required=False, allow_blank=True, max_length=1000, default=""
-    )
+    reason = TextField(required=False, allow_blank=True, max_length=1000, default="")
 
 
 @extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
@@ -47,7 +50,6 @@ class Root(APIRootView):
 class Nowhere(APIView):
     """What no route leads to: as JSON, like every other answer."""
 
-    schema = None
     versioning_class = None
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -92,17 +94,30 @@ router.register("workers", WorkerViewSet, basename="worker")
 _HOOK = f"hooks/<{CONVERTER}:token>"
 _SHOW: dict[str, Any] = {"get": "retrieve"}
 _RESUME: dict[str, Any] = {"post": "resume", "get": "retrieve_like_route"}
+_hook = HookViewSet.as_view(_SHOW)
+_resume = HookViewSet.as_view(_RESUME, name="Resume")
+_nowhere = Nowhere.as_view()
+
+
+@csrf_exempt  # REST framework sees to that
+@login_not_required
+def _elsewhere(
+    request: HttpRequest, view: Callable[..., HttpResponseBase], **kwargs: Any
+) -> HttpResponseBase:
+    """Another route to a view, unknown to breadcrumbs and to the description."""
+    return view(request, **kwargs)
+
 
 urlpatterns = [
     *router.urls,
-    path("health/", HealthViewSet.as_view(_SHOW), name="health"),
     path("runs/<str:id>/stream/", StreamView.as_view(), name="run-stream"),
+    path("health/", HealthViewSet.as_view(_SHOW), name="health"),
     path("schema/", DescriptionViewSet.as_view(_SHOW), name="schema"),
-    path(f"{_HOOK}/resume/", HookViewSet.as_view(_RESUME), name="hook-resume"),
-    path(f"{_HOOK}/", HookViewSet.as_view(_SHOW), name="hook-detail"),
+    path(f"{_HOOK}/resume/", _resume, name="hook-resume"),
+    path(f"{_HOOK}/", _hook, name="hook-detail"),
     # A path that is not found is in the log. So the slash at the end may be missing.
-    path(f"{_HOOK}/resume", HookViewSet.as_view(_RESUME, schema=None)),
-    path(_HOOK, HookViewSet.as_view(_SHOW, schema=None)),
+    path(f"{_HOOK}/resume", _elsewhere, {"view": _resume}),
+    path(_HOOK, _elsewhere, {"view": _hook}),
     # With a slash at the end: without, Django looks whether it is only that.
-    path(f"<{CONVERTER}:path>/", Nowhere.as_view()),
+    path(f"<{CONVERTER}:path>/", _elsewhere, {"view": _nowhere}),
 ]
