@@ -96,6 +96,31 @@ def test_bytes_are_text_where_they_are_utf_8(
     assert text_of(page) == "5 €!" + encoded[-1]
 
 
+def test_character_that_is_never_finished_is_seen(
+    page: Page, websockets: ScriptedServer
+) -> None:
+    def piece(index: int, data: bytes, attempt: int = 1) -> Message:
+        encoded = base64.b64encode(data).decode()
+        return chunk(index, encoded, attempt, encoding="base64")
+
+    begun = b"\xe2\x82"  # of a euro sign
+    websockets.script = [
+        [
+            piece(0, b"a" + begun),
+            piece(1, b"b" + begun, attempt=2),
+            chunk(2, "c", 2),
+            piece(3, begun, 2),
+            piece(4, b"\xff", 2),
+            piece(5, b"d" + begun, 2),
+            CLOSED,
+        ]
+    ]
+    websockets.show(websockets.element())
+    closed(page)
+    assert text_of(page) == "a\ufffdb\ufffdc\ufffd/w==d\ufffd"
+    expect(page.locator("[data-attempt='1']")).to_have_text("a\ufffd")
+
+
 def test_long_streams_stay_whole(page: Page, websockets: ScriptedServer) -> None:
     words = [f"word{index} " * 40 for index in range(200)]
     messages = [chunk(index, word) for index, word in enumerate(words)]

@@ -430,12 +430,16 @@ export class WorkflowStream extends WorkflowElement {
       return;
     }
     if (rendered === null || rendered === undefined) return;
-    const section = this.#sectionOf(chunk.attempt);
-    const last = section.lastChild;
-    if (rendered instanceof Node) section.append(rendered);
+    this.#enterSection(chunk.attempt);
+    this.#append(rendered);
+  }
+
+  #append(rendered) {
+    const last = this.#section.lastChild;
+    if (rendered instanceof Node) this.#section.append(rendered);
     else if (last instanceof Text && last.length < TEXT_NODE_LENGTH) {
       last.appendData(rendered);
-    } else section.append(String(rendered));
+    } else this.#section.append(String(rendered));
   }
 
   #render(chunk, shown) {
@@ -444,7 +448,11 @@ export class WorkflowStream extends WorkflowElement {
       line.textContent = JSON.stringify(shown);
       return line;
     }
-    if (chunk.data instanceof Uint8Array) return this.#decode(chunk.data, shown);
+    if (chunk.data instanceof Uint8Array) {
+      this.#enterSection(chunk.attempt);
+      return this.#decode(chunk.data, shown);
+    }
+    this.#endCharacter();
     return typeof chunk.data === "string" ? chunk.data : JSON.stringify(chunk.data);
   }
 
@@ -455,26 +463,32 @@ export class WorkflowStream extends WorkflowElement {
     all.set(this.#pendingBytes);
     all.set(bytes, pending);
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    this.#pendingBytes = new Uint8Array();
     try {
       const text = decoder.decode(all, { stream: true });
       this.#pendingBytes = all.slice(new TextEncoder().encode(text).length);
       return text;
     } catch {
+      this.#endCharacter();
       return shown;
     }
   }
 
-  #sectionOf(attempt) {
-    if (this.#section === null || this.#section.dataset.attempt !== String(attempt)) {
-      this.#section = document.createElement("span");
-      this.#section.dataset.attempt = attempt;
-      this.append(this.#section);
-    }
-    return this.#section;
+  /** Show that a character was begun whose rest will not come. */
+  #endCharacter() {
+    if (this.#pendingBytes.length) this.#append("\ufffd");
+    this.#pendingBytes = new Uint8Array();
+  }
+
+  #enterSection(attempt) {
+    if (this.#section?.dataset.attempt === String(attempt)) return;
+    this.#endCharacter();
+    this.#section = document.createElement("span");
+    this.#section.dataset.attempt = attempt;
+    this.append(this.#section);
   }
 
   #finish() {
+    this.#endCharacter();
     this.#closed = true;
     this.disconnect();
     this.#setBusy(false);
