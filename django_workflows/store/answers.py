@@ -104,23 +104,31 @@ def _read(database: BaseDatabaseWrapper, delivery_id: str) -> _Answer | None:
 
 # -- waiting --------------------------------------------------------------------------
 
-#: Called instead of waiting, with what tells whether there is an answer, and the
-#: seconds that the sender waits; see `answer_by`.
-_meanwhile: Callable[[Callable[[], bool], float], None] | None = None
+#: Called with what tells whether there is an answer, and the seconds that the sender
+#: waits: what else happens meanwhile.
+_Meanwhile = Callable[[Callable[[], bool], float], None]
+_meanwhile: tuple[int, _Meanwhile] | None = None
 
 
-def answer_by(meanwhile: Callable[[Callable[[], bool], float], None] | None) -> None:
-    """Let `meanwhile` bring answers about in this process; None: wait for them.
+def answer_by(meanwhile: _Meanwhile | None) -> None:
+    """Call `meanwhile` instead of waiting on this thread; None: wait as ever.
 
-    For the testing kit, whose worker runs on the thread of whoever waits.
+    For the testing kit, whose worker runs on the thread of the test: what waits there
+    keeps it from answering.
     """
     global _meanwhile
-    _meanwhile = meanwhile
+    _meanwhile = None if meanwhile is None else (threading.get_ident(), meanwhile)
+
+
+def _meanwhile_here() -> _Meanwhile | None:
+    if _meanwhile is None or _meanwhile[0] != threading.get_ident():
+        return None
+    return _meanwhile[1]
 
 
 def refuse_in_transaction(database: BaseDatabaseWrapper) -> None:
     """Raise RuntimeError where a wait could never end."""
-    if database.in_atomic_block and _meanwhile is None:
+    if database.in_atomic_block and _meanwhile_here() is None:
         raise RuntimeError(
             "a webhook with respond_with='manual' inside transaction.atomic(): no step "
             "would see the request before the block is left. Call resume_webhook() "
@@ -130,15 +138,19 @@ def refuse_in_transaction(database: BaseDatabaseWrapper) -> None:
 
 
 class Wait:
-    """A sender's wait for the answer of a step, however many processes away."""
+    """A sender's wait for the answer of a step, however many processes away.
+
+    Made on the thread that uses the database for it.
+    """
 
     def __init__(self, delivery_id: str) -> None:
         self._delivery_id = delivery_id
+        self._meanwhile = _meanwhile_here()
         self._seconds: float = conf.WEBHOOK_RESPONSE_TIMEOUT
 
     def wait(self) -> WebhookResponse | None:
         """The answer, or None once the time is over."""
-        if _meanwhile is None:
+        if self._meanwhile is None:
             expected = _desk.expect(self._delivery_id)
             try:
                 return expected.result(self._seconds)
@@ -155,7 +167,7 @@ class Wait:
         ],
     ) -> WebhookResponse | None:
         """The same on an event loop; `in_database` calls what uses the database."""
-        if _meanwhile is None:
+        if self._meanwhile is None:
             expected = _desk.expect(self._delivery_id)
             try:
                 async with asyncio.timeout(self._seconds):
@@ -168,8 +180,8 @@ class Wait:
 
     def _last_look(self) -> WebhookResponse | None:
         """Take no answer from now on, unless there is one."""
-        if _meanwhile is not None:
-            _meanwhile(lambda: self._find() is not None, self._seconds)
+        if self._meanwhile is not None:
+            self._meanwhile(lambda: self._find() is not None, self._seconds)
         database = connection()
         with database.cursor() as cursor:
             cursor.execute(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 
@@ -23,6 +24,7 @@ from django_workflows import (
 from django_workflows.models import Event, Hook, WebhookDelivery
 from django_workflows.store import deliveries
 from django_workflows.testing import WorkflowTester
+from tests.cluster.harness import until
 from tests.webhooks.workflows import agreeting, greeting, receiving
 
 URL = "/.well-known/workflow/v1/webhook/w"
@@ -247,6 +249,26 @@ def test_wait_that_could_never_end() -> None:
 
     with pytest.raises(RuntimeError, match="atomic"), transaction.atomic():
         deliveries.deliver(Hook(), WebhookRequest(), None, waits=True)
+
+
+@pytest.mark.usefixtures("sessions_end")
+@pytest.mark.django_db(transaction=True)
+def test_request_of_another_thread_waits_for_the_kit(workflows: WorkflowTester) -> None:
+    run = start(greeting)
+    workflows.run_until_idle()
+
+    def post() -> tuple[int, bytes]:
+        try:
+            return send(Client())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post)
+        until(lambda: Event.objects.filter(type="hook_received").exists(), "a request")
+        workflows.run_until_idle()
+        assert answer.result(60) == (201, b"Hello, world!")
+    assert run.result() == "answered"
 
 
 @step(max_retries=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import httpx
@@ -21,15 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def url(live_server: LiveServer) -> Iterator[str]:
+def url(sessions_end: None, live_server: LiveServer) -> Iterator[str]:
     with one_worker():
         yield f"{live_server.url}/.well-known/workflow/v1/webhook/w"
-    # Its connection has to be gone before the database is.
-    until(lambda: "workflows-answers" not in _threads(), "the end of the thread")
-
-
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
 
 
 def test_step_answers_a_request_that_waits(url: str) -> None:
