@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404
@@ -29,6 +28,7 @@ _REFUSALS = (
     SuspiciousOperation,
     UnicodeDecodeError,
 )
+_SESSIONS = ("django.contrib.auth", "django.contrib.sessions")
 #: As for requests, where the project names no hosts while it is being developed.
 _LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 
@@ -45,11 +45,13 @@ def admit(scope: Mapping[str, Any], run_id: str) -> tuple[Wanted, bool]:
     view = FollowView()
     try:
         django_request = _request(scope)
+        # Read now: authentication replaces it.
+        session_user = getattr(django_request, "user", None)
         view.setup(django_request, run_id=run_id)
         request = view.initialize_request(django_request)
         view.request = request
         view.initial(request)
-        if not _comes_from_here(request, django_request):
+        if not _comes_from_here(request, session_user):
             raise RefusedError
         wanted = view.wanted(request, run_id)
     except _REFUSALS as error:
@@ -62,22 +64,21 @@ def _request(scope: Mapping[str, Any]) -> ASGIRequest:
     scheme = "https" if scope.get("scheme") == "wss" else "http"
     http = {**scope, "type": "http", "method": "GET", "scheme": scheme}
     request = ASGIRequest(http, BytesIO())
-    user = scope.get("user")
-    if user is None and apps.is_installed("django.contrib.sessions"):
+    if "user" in scope:
+        request.user = scope["user"]
+        request.session = scope.get("session", {})
+    elif all(map(apps.is_installed, _SESSIONS)):
         # The project does not wrap its routes in Channels' AuthMiddlewareStack.
         from django.contrib.auth import get_user
 
         engine = import_module(settings.SESSION_ENGINE)
         cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         request.session = engine.SessionStore(cookie)
-        user = get_user(request)
-    elif "session" in scope:
-        request.session = scope["session"]
-    request.user = AnonymousUser() if user is None else user
+        request.user = get_user(request)
     return request
 
 
-def _comes_from_here(request: Request, django_request: ASGIRequest) -> bool:
+def _comes_from_here(request: Request, session_user: Any) -> bool:
     """Whether the page that opens the websocket is one of ours.
 
     Browsers say which page it is, and send cookies whatever page it is. Who brings
@@ -85,8 +86,11 @@ def _comes_from_here(request: Request, django_request: ASGIRequest) -> bool:
     """
     origin = request.headers.get("Origin")
     if origin is None:
-        return not _has_session(request, django_request)
-    parts = urlsplit(origin)
+        return not _has_session(request, session_user)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     host, _ = split_domain_port(parts.netloc)
     allowed = settings.ALLOWED_HOSTS
     if settings.DEBUG and not allowed:
@@ -94,13 +98,13 @@ def _comes_from_here(request: Request, django_request: ASGIRequest) -> bool:
     return parts.scheme in ("http", "https") and validate_host(host, allowed)
 
 
-def _has_session(request: Request, django_request: ASGIRequest) -> bool:
+def _has_session(request: Request, session_user: Any) -> bool:
     """Whether a cookie says who the client is."""
     if isinstance(request.successful_authenticator, SessionAuthentication):
         return True
-    user = django_request.user
-    return (
-        "Authorization" not in request.headers
-        and user.is_authenticated
-        and user == request.user
+    is_user_of_session = (
+        session_user is not None
+        and session_user.is_authenticated
+        and session_user == request.user
     )
+    return is_user_of_session and "Authorization" not in request.headers
