@@ -21,7 +21,7 @@ from django_workflows.store.health import fresh_workers, health, health_details
 
 
 class QueueSerializer(serializers.Serializer[Any]):
-    """What is due in a queue and not at work yet; counted to 10,000."""
+    """What is due in a queue and not at work yet; counted to 1,000."""
 
     name = serializers.CharField()
     due_runs = serializers.IntegerField()

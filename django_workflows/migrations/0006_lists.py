@@ -4,6 +4,7 @@ from django.db import migrations, models
 
 ATTRIBUTES = "dw_run_attributes"
 KEY_FULL = "dw_run_key_created_full"
+BLOCKED_FULL = "dw_run_blocked_full"
 
 
 def tune(apps, schema_editor):
@@ -19,6 +20,9 @@ def tune(apps, schema_editor):
             f"CREATE INDEX {KEY_FULL} ON django_workflows_run "
             "(start_key, created_at, id)"
         )
+        schema_editor.execute(
+            f"CREATE INDEX {BLOCKED_FULL} ON django_workflows_run (blocked_times)"
+        )
 
 
 def untune(apps, schema_editor):
@@ -26,6 +30,7 @@ def untune(apps, schema_editor):
         schema_editor.execute(f"DROP INDEX {ATTRIBUTES}")
     if schema_editor.connection.vendor == "mysql":
         schema_editor.execute(f"DROP INDEX {KEY_FULL} ON django_workflows_run")
+        schema_editor.execute(f"DROP INDEX {BLOCKED_FULL} ON django_workflows_run")
 
 
 class Migration(migrations.Migration):
@@ -42,6 +47,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('key__isnull', False)), fields=['key', 'created_at', 'id'], name='dw_run_key_created'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('blocked_times__gt', 0), ('finished_at__isnull', True)), fields=['workflow'], name='dw_run_blocked'),
         ),
         migrations.RunPython(tune, untune, atomic=False),
     ]

@@ -210,6 +210,11 @@ class Run(models.Model):
                 name="dw_run_root",
                 condition=models.Q(root__isnull=False),
             ),
+            models.Index(
+                fields=["workflow"],
+                name="dw_run_blocked",
+                condition=models.Q(blocked_times__gt=0, finished_at__isnull=True),
+            ),
             models.Index(fields=["created_at", "id"], name="dw_run_created"),
             models.Index(
                 fields=["workflow", "created_at"], name="dw_run_workflow_created"

@@ -25,7 +25,7 @@ from django_workflows.store.database import (
 )
 
 #: No count goes beyond this: from there on it is "very many".
-COUNTED = 10_000
+COUNTED = 1_000
 #: Queues looked at, at most.
 QUEUES = 100
 
@@ -100,7 +100,7 @@ def _queues(now: datetime) -> list[QueueHealth]:
     """Each kind of waiting work in the words of its partial index."""
     runs, steps = Run.objects.using(alias()), Step.objects.using(alias())
     waiting_runs: _Waiting = [
-        (runs.filter(wake_at__isnull=False, owner=""), "wake_at"),
+        (runs.filter(wake_at__isnull=False), "wake_at"),
         (runs.filter(queued_at__isnull=False, finished_at__isnull=True), "queued_at"),
     ]
     waiting_steps: _Waiting = [
@@ -137,10 +137,11 @@ def _due(waiting: _Waiting, queue: str, now: datetime) -> tuple[int, datetime | 
     count = 0
     oldest: list[datetime] = []
     for rows, column in waiting:
-        due = rows.filter(queue=queue, **{f"{column}__lte": now}).order_by(column)
-        since = due.values_list(column, flat=True)
-        count += due.values("pk")[: COUNTED - count].count() if count < COUNTED else 0
-        oldest += since[:1]
+        due = rows.filter(queue=queue, **{f"{column}__lte": now})
+        oldest += due.order_by(column).values_list(column, flat=True)[:1]
+        # In no order, or all of them would be read to be sorted.
+        few = due.order_by().values(column)[: COUNTED - count]
+        count += few.count() if count < COUNTED else 0
     return count, min(oldest, default=None)
 
 
