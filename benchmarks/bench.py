@@ -37,6 +37,7 @@ class Sizes:
     tokens: int = 100
     writers: int = 50
     megabytes: int = 100
+    crowd: int = 500
     stored: tuple[int, ...] = (1_000, 10_000, 100_000)
     listed: int = 1_000_000
 
@@ -44,7 +45,7 @@ class Sizes:
     def quick(cls) -> Sizes:
         """A smoke run: proves that everything works, measures little."""
         return cls(
-            5, 2, 20, 50, 200, 334, 100, 2, 50, 500, 20, 5, 5, (100, 1_000), 10_000
+            5, 2, 20, 50, 200, 334, 100, 2, 50, 500, 20, 5, 5, 20, (100, 1_000), 10_000
         )
 
 

@@ -178,3 +178,10 @@ async def written(count: int, text: str) -> None:
 async def written_slowly(count: int, seconds: float) -> None:
     """A stream of so many times at which they were written, so many seconds apart."""
     await write_slowly(count, seconds)
+
+
+@workflow
+async def written_when_told(token: str, count: int, seconds: float) -> None:
+    """The same, once a payload has come."""
+    await create_hook(token)
+    await write_slowly(count, seconds)

@@ -12,6 +12,7 @@ from benchmarks.workloads import (
     limits,
     lists,
     load,
+    push,
     replay,
     sql,
     starting,
@@ -36,6 +37,7 @@ REPEATED: dict[str, Workload] = {
     "start": starting.starting,
     "limits": limits.limits,
     "streams": streams.streams,
+    "push": push.push,
 }
 
 #: Measured once, after the others.
