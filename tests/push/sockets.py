@@ -45,6 +45,10 @@ class Socket:
     def __init__(self, communicator: WebsocketCommunicator) -> None:
         self._communicator = communicator
 
+    async def say(self, **data: Any) -> None:
+        """Send something: `text_data` or `bytes_data`."""
+        await self._communicator.send_to(**data)
+
     async def receive(self) -> Any:
         """The next message; an int is the code with which the server has closed."""
         output = await self._communicator.receive_output(timeout=20)

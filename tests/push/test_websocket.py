@@ -157,5 +157,8 @@ async def test_run_that_is_deleted_is_over(staff: dict[str, str]) -> None:
     run = await astart(obey, TOKEN)
     async with connected(run.pk, "", staff) as socket:
         await socket.until("status")
+        # What a client says is of no interest.
+        await socket.say(text_data='{"type": "status"}')
+        await socket.say(bytes_data=b"\0")
         await Run.objects.filter(pk=run.pk).adelete()
         assert await socket.rest() == ([{"type": "closed"}], 1000)
