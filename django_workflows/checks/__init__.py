@@ -6,6 +6,7 @@ Importing this package registers them all, under the tag `workflows`.
 |---|---|---|
 | E001-E003 | `definitions` | workflows and steps that cannot run |
 | W001 | `sources` | calls in workflow code that would not replay |
+| W003 | `definitions` | arguments over the API that nobody checks |
 | W002, W043-W044 | `webhooks` | webhooks that anybody could send to |
 | E010-E012, W010-W017 | `cluster` | `Q_CLUSTER` |
 | E020-E026, W020 | `options` | `WORKFLOWS` |

@@ -14,7 +14,7 @@ from django_workflows.replay.definitions import Step, Workflow, registry
 @checks.register("workflows")
 def check_definitions(**kwargs: Any) -> list[checks.CheckMessage]:
     """Every definition can be told from the others, imported and run."""
-    return [*_not_async(), *_duplicates(), *_nested()]
+    return [*_not_async(), *_duplicates(), *_nested(), *_unchecked()]
 
 
 def _not_async() -> Iterator[checks.CheckMessage]:
@@ -55,6 +55,26 @@ def _nested() -> Iterator[checks.CheckMessage]:
                 hint="Move it to the top level of its module, or into a class there.",
                 obj=definition,
                 id="django_workflows.E003",
+            )
+
+
+def _unchecked() -> Iterator[checks.CheckMessage]:
+    open_to_all = [workflow for workflow in registry.all_workflows() if workflow.api]
+    if not open_to_all:
+        return
+    # pydantic, which takes its time to import.
+    from django_workflows.replay.arguments import unchecked_parameters
+
+    for workflow in open_to_all:
+        for name in unchecked_parameters(workflow):
+            annotation = workflow.signature.parameters[name].annotation
+            yield checks.Warning(
+                f"{workflow.name} can be started over the API, and its parameter "
+                f"{name!r} takes any value: its annotation {annotation!r} cannot be "
+                "found where the function is defined, or is no type.",
+                hint="Import what it names outside of `if TYPE_CHECKING:`.",
+                obj=workflow,
+                id="django_workflows.W003",
             )
 
 

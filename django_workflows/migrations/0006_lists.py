@@ -40,6 +40,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RemoveIndex(model_name='run', name='dw_run_workflow_created'),
+        migrations.RemoveIndex(model_name='run', name='dw_run_status_created'),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['workflow', 'created_at', 'id'], name='dw_run_workflow_created'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['status', 'created_at', 'id'], name='dw_run_status_created'),
+        ),
         migrations.AddIndex(
             model_name='run',
             index=models.Index(fields=['queue', 'created_at', 'id'], name='dw_run_queue_created'),

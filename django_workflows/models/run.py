@@ -217,9 +217,11 @@ class Run(models.Model):
             ),
             models.Index(fields=["created_at", "id"], name="dw_run_created"),
             models.Index(
-                fields=["workflow", "created_at"], name="dw_run_workflow_created"
+                fields=["workflow", "created_at", "id"], name="dw_run_workflow_created"
             ),
-            models.Index(fields=["status", "created_at"], name="dw_run_status_created"),
+            models.Index(
+                fields=["status", "created_at", "id"], name="dw_run_status_created"
+            ),
             models.Index(
                 fields=["queue", "created_at", "id"], name="dw_run_queue_created"
             ),

@@ -33,6 +33,8 @@ from django_workflows.replay.definitions import Workflow
 
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+#: Takes any value, as the annotation is not known in this process, or is no type.
+_UNKNOWN = typing.Annotated[Any, "unknown"]
 # What no JSON value is, is refused when it comes, and not when the model is made.
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 
@@ -166,16 +168,26 @@ def _key(index: int) -> str:
     return f"p{index}"
 
 
+def unchecked_parameters(workflow: Workflow[..., Any]) -> list[str]:
+    """Parameters whose annotations cannot be found, or are nothing that can be checked:
+    they take any value."""
+    return [
+        parameter.name
+        for parameter in workflow.signature.parameters.values()
+        if _annotation(workflow.func, parameter) is _UNKNOWN
+    ]
+
+
 def _annotation(func: Any, parameter: Parameter) -> Any:
-    """What the parameter takes; anything, if that is not said, or cannot be found or
-    checked in this process."""
+    """What the parameter takes; anything, if that is not said."""
     if parameter.annotation is parameter.empty:
         return Any
     holder = types.SimpleNamespace(
         __annotations__={parameter.name: parameter.annotation}
     )
     try:
-        hints = typing.get_type_hints(holder, func.__globals__, include_extras=True)
+        names = inspect.unwrap(func).__globals__
+        hints = typing.get_type_hints(holder, names, include_extras=True)
         annotation = hints[parameter.name]
         with warnings.catch_warnings():
             # What is no type at all; it would warn of it at each use.
@@ -188,5 +200,5 @@ def _annotation(func: Any, parameter: Parameter) -> Any:
         PydanticUserError,
         ArbitraryTypeWarning,
     ):
-        return Any
+        return _UNKNOWN
     return annotation

@@ -129,3 +129,30 @@ def test_nested_definitions_are_errors(define: Define) -> None:
     assert [message.id for message in messages] == ["django_workflows.E003"] * 2
     assert ".py:9)" in messages[0].msg or ".py:8)" in messages[0].msg
     assert "top level" in str(messages[0].hint)
+
+
+def test_an_annotation_that_cannot_be_found_is_warned_of(define: Define) -> None:
+    module = define(
+        """
+        from __future__ import annotations
+
+        from typing import TYPE_CHECKING
+
+        from django_workflows.replay.definitions import workflow
+
+        if TYPE_CHECKING:
+            from somewhere import Item
+
+        @workflow(name="shop.open", api=True)
+        async def order(known: int, unknown: Item, plain=1): ...
+
+        @workflow(name="shop.closed")
+        async def closed(unknown: Item): ...
+        """
+    )
+    (message,) = check_definitions()
+    assert message.id == "django_workflows.W003"
+    assert not message.is_serious()
+    assert message.obj is module.order
+    assert "'unknown'" in message.msg
+    assert "'Item'" in message.msg

@@ -15,6 +15,7 @@ from django_workflows.replay.arguments import (
     ArgumentsError,
     arguments_schema,
     check_arguments,
+    unchecked_parameters,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def test_what_cannot_be_checked_is_refused_or_let_through() -> None:
     with pytest.raises(ArgumentsError) as refused:
         check_arguments(odd, [{}, {}, {}, {}], {})
     assert set(refused.value.problems) == {"run"}
+    assert unchecked_parameters(odd) == ["unknown", "lock"]
     assert json.dumps(arguments_schema(odd))
 
 
