@@ -18,7 +18,7 @@ CHANNELS = (ANSWERED, DONE, STREAM)
 #: Longest wait, in seconds, before looking again although nothing was announced.
 LOOK_AGAIN = 0.5
 #: Seconds for which the thread goes on listening when nobody waits any more.
-IDLE = 5.0
+IDLE = 2.0
 
 #: A channel and a payload, or None for any payload.
 Topic = tuple[str, str | None]

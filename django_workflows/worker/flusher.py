@@ -23,7 +23,7 @@ INTERVAL = 0.02
 #: Bytes in one transaction.
 BATCH_BYTES = 1 << 20
 #: Seconds without work after which the thread ends and gives its connection back.
-IDLE = 5.0
+IDLE = 2.0
 
 #: Seconds until a connection that was lost is made again, for the first time.
 PAUSE = 0.05
@@ -68,7 +68,8 @@ class Flusher:
 
     def call_after(self, waiting: Positions, action: Callable[[], None]) -> None:
         """Under the lock: call something, on the thread, once the buffers have stored
-        all up to these positions."""
+        all up to these positions, and before anybody learns that. It is called under
+        the lock as well."""
         self._later.append((waiting, action))
 
     def close(self) -> None:
@@ -89,7 +90,8 @@ class Flusher:
                     taken = self._take()
                 next_at = time.monotonic() + INTERVAL
                 self._store(database, taken)
-                self._call_due()
+                with self.lock:
+                    self._call_due()
         finally:
             database.close()
 
@@ -148,19 +150,16 @@ class Flusher:
             with self.lock:
                 for (buffer, each), done in zip(taken, appended, strict=True):
                     buffer.settle(each, done)
+                self._call_due()
             return
 
     def _call_due(self) -> None:
-        with self.lock:
-            later, self._later = self._later, []
-            due = []
-            for waiting, action in later:
-                if all(buffer.has_stored(position) for buffer, position in waiting):
-                    due.append(action)
-                else:
-                    self._later.append((waiting, action))
-        for action in due:
-            action()
+        later, self._later = self._later, []
+        for waiting, action in later:
+            if all(buffer.has_stored(position) for buffer, position in waiting):
+                action()
+            else:
+                self._later.append((waiting, action))
 
     def _single_out(
         self, database: BaseDatabaseWrapper, taken: Sequence[Taken], error: Exception
@@ -203,6 +202,7 @@ class Flusher:
                         rest.append((buffer, each))
                     else:
                         buffer.settle(each, index)
+                self._call_due()
             return rest
 
     def _is_over(self, taken: Taken) -> bool:

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
 from django_workflows import (
+    FatalError,
     RetryPolicy,
     StepCancelledError,
     create_hook,
@@ -358,6 +359,49 @@ def test_a_step_of_a_terminated_run_writes_no_more() -> None:
     go_on.set()
     wait_until(lambda: bool(refused))
     assert list(run.stream()) == ["before"]
+
+
+@workflow
+async def failing_beside(name: str) -> None:
+    beside = act(name)
+    await act("fail")
+    await beside
+
+
+def test_a_step_from_before_a_retry_of_its_run_writes_no_more() -> None:
+    """It ran on when the run failed, to no effect; the retry runs it once more."""
+    refused: list[BaseException] = []
+    begun: list[str] = []
+
+    def writes() -> None:
+        out = get_writable()
+        name = "again" if begun else "first"
+        out.write(name)
+        begun.append(name)
+        if name == "first":
+            wait()
+            try:
+                out.write("late")
+                out.close()
+            except (StepCancelledError, ValueError) as error:
+                refused.append(error)
+
+    def fails() -> None:
+        wait_until(lambda: bool(begun))
+        if get_step_metadata().attempt == 1:
+            raise FatalError("not yet")
+
+    acts.update(write=writes, fail=fails)
+    run = start(failing_beside, "write")
+    assert list(run.stream()) == ["first"]
+    run.retry()
+    wait_until(lambda: len(begun) == 2)
+    values = run.stream()
+    assert [next(values), next(values)] == ["first", "again"]
+    go_on.set()
+    run.result(30)
+    wait_until(lambda: bool(refused))
+    assert list(run.stream()) == ["first", "again"]
 
 
 @workflow

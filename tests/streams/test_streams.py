@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 
 from django_workflows import (
     FatalError,
     PayloadTooLargeError,
     RetryPolicy,
     SerializationError,
+    StepCancelledError,
     WorkflowRunFailedError,
     Writable,
     continue_as_new,
@@ -24,7 +26,8 @@ from django_workflows import (
     step,
     workflow,
 )
-from django_workflows.models import Run, StreamChunk
+from django_workflows.models import Run, StreamChunk, Worker
+from django_workflows.store import sweep
 from django_workflows.testing import WorkflowTester
 
 #: What steps do, by name: a step can be given no function.
@@ -469,3 +472,43 @@ def test_chunks_survive_a_crash(db: None, workflows: WorkflowTester) -> None:
     run.terminate()
     assert read(run) == ["once"]
     workflows.assert_replays(run)
+
+
+# -- attempts that do not count any more ----------------------------------------------
+
+
+@workflow
+async def acting_with(options: dict[str, Any], name: str) -> Any:
+    return await act.options(**options)(name)
+
+
+OPTIONS: list[dict[str, Any]] = [{}, {"heartbeat_timeout": "30s"}, {"queue": "other"}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_worker_that_was_taken_for_dead_writes_no_more(
+    transactional_db: None, workflows: WorkflowTester, options: dict[str, Any]
+) -> None:
+    refused: list[BaseException] = []
+
+    def outlives_its_worker() -> None:
+        out = get_writable()
+        out.write(f"attempt {get_step_metadata().attempt}")
+        if refused:
+            return
+        for worker in Worker.objects.filter(stopped_at=None):
+            sweep.declare_dead(connection, worker.pk, worker.beat)
+        for number in range(2):
+            with pytest.raises(StepCancelledError, match="does not count") as caught:
+                out.write(number)
+            refused.append(caught.value)
+
+    acts["write"] = outlives_its_worker
+    run = workflows.start(acting_with, options, "write")
+    workflows.run_until_idle()
+    workflows.crash()
+    workflows.advance("1h")
+    run.refresh_from_db()
+    assert run.status == "completed"
+    assert len(refused) == 2
+    assert read(run) == ["attempt 1", "attempt 2"]
