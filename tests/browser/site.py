@@ -33,7 +33,7 @@ class Site:
         }
         self._application = application
         self._log_path = folder / "daphne.log"
-        self._log = self._log_path.open("ab")
+        self._log_path.touch()
         self._port = 0
         self.start()
 
@@ -47,7 +47,6 @@ class Site:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
-        self._log.close()
         print(self._log_path.read_text(errors="replace"))  # shown if the test fails
 
     @property
@@ -62,15 +61,16 @@ class Site:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         begun = self._log_path.stat().st_size
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
-                *("-p", str(self._port), self._application),
-            ],
-            env=self._environment,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
+                    *("-p", str(self._port), self._application),
+                ],
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self._port = until(lambda: self._listens(begun), "a site that listens")
 
     def kill(self) -> None:

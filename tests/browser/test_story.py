@@ -112,14 +112,16 @@ def test_text_on_the_page_is_the_stream_whatever_breaks(
     closed(page)
     assert text_of(page) == stored
     stream.evaluate(
-        """(element, url) => {
+        """async (element, url) => {
+            const closed = new Promise((closed) => {
+                element.addEventListener("closed", closed);
+            });
             element.setAttribute("sse-url", url);
             element.setAttribute("transport", "sse");
+            await closed;
         }""",
         reverse("workflows_api:run-stream", args=[run.pk]),
     )
-    expect(stream).to_have_attribute("state", "connecting")
-    closed(page)
     assert text_of(page) == stored
 
     # The pages are good to read in any light, and on a telephone.
