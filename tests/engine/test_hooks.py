@@ -26,6 +26,7 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Event, Hook, Run
+from django_workflows.store.hooks import resume_this_hook
 from django_workflows.testing import WorkflowTester
 from tests.engine.transactions import rolled_back
 
@@ -334,6 +335,25 @@ def test_get_hook_by_token(workflows: WorkflowTester) -> None:
     assert hook.metadata == {"custom": 1}
     assert hook.created_at == workflows.now
     assert async_to_sync(aget_hook_by_token)("tökén") == hook
+
+
+def test_a_hook_that_is_gone_gives_its_token_but_not_its_payloads_away(
+    workflows: WorkflowTester,
+) -> None:
+    """Who has looked a hook up may send to that one alone: meanwhile its run can have
+    ended, and another one claimed the token."""
+    begin(workflows, one_payload)
+    seen = get_hook_by_token("t")
+    resume_hook("t", 1)
+    workflows.run_until_idle()
+    other = begin(workflows, one_payload)
+    with pytest.raises(HookNotFoundError):
+        resume_this_hook(seen, 2)
+    workflows.run_until_idle()
+    assert not other.is_closed
+    resume_this_hook(get_hook_by_token("t"), 3)
+    workflows.run_until_idle()
+    assert other.result() == 3
 
 
 def test_async_twin_of_resume(workflows: WorkflowTester) -> None:
