@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,22 +18,29 @@ from django_workflows.store.notify import DUE, notify
 from django_workflows.store.rounds import StepRow, end_attempt
 
 
-def report_end(
-    database: BaseDatabaseWrapper,
-    row: StepRow,
-    events: Sequence[LogEvent],
-    run_queue: str,
-) -> bool:
-    """End an attempt and tell its run, in one transaction.
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt has ended: its row from now on, and what its run is told."""
 
-    False if the attempt had ended otherwise meanwhile: cancelled, timed out, or taken
-    for dead. Nothing is written then.
+    row: StepRow
+    events: Sequence[LogEvent]
+    run_queue: str
+
+
+def report_ends(database: BaseDatabaseWrapper, ends: Sequence[AttemptEnd]) -> None:
+    """End attempts and tell their runs, in one transaction.
+
+    Nothing is written for an attempt that had ended otherwise meanwhile: cancelled,
+    timed out, or taken for dead.
     """
+    queues: set[str] = set()
     with transaction(database), database.cursor() as cursor:
-        if not end_attempt(database, cursor, row):
-            return False
-        tell(database, row, events, {run_queue, row.queue})
-    return True
+        for end in sorted(ends, key=lambda end: end.row.id):
+            if end_attempt(database, cursor, end.row):
+                for event in end.events:
+                    _insert(database, end.row.run_id, event)
+                queues |= {end.run_queue, end.row.queue}
+        notify(database, DUE, queues)
 
 
 def tell(

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -383,12 +383,21 @@ def row_after(attempt: Attempt, verdict: Verdict, now_us: int) -> StepRow:
     return row
 
 
-def report_end(
-    database: BaseDatabaseWrapper, attempt: Attempt, verdict: Verdict, now_us: int
-) -> bool:
-    """End an attempt that has a row, and tell its run. False if it was ended before."""
-    row = row_after(attempt, verdict, now_us)
-    return attempts.report_end(database, row, verdict.events, attempt.run_queue)
+def report_ends(
+    database: BaseDatabaseWrapper,
+    verdicts: Sequence[tuple[Attempt, Verdict]],
+    now_us: int,
+) -> None:
+    """End attempts that have a row, and tell their runs; not those ended before."""
+    attempts.report_ends(
+        database,
+        [
+            attempts.AttemptEnd(
+                row_after(attempt, verdict, now_us), verdict.events, attempt.run_queue
+            )
+            for attempt, verdict in verdicts
+        ],
+    )
 
 
 # -- options of a call, for a worker that did not make it ------------------------------

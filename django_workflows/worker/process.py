@@ -28,7 +28,7 @@ from django_workflows.store.attempts import cut_attempts
 from django_workflows.store.database import alias, database_time, private_connection
 from django_workflows.store.notify import DUE
 from django_workflows.store.wakers import make_waker
-from django_workflows.worker.attempt import Ended, judge, report_end
+from django_workflows.worker.attempt import Ended, judge, report_ends
 from django_workflows.worker.clock import DatabaseClock
 from django_workflows.worker.code import code_digest
 from django_workflows.worker.executor import Executor
@@ -273,8 +273,10 @@ class WorkerProcess:
         pause = 0.1
         while not self.is_dead:
             try:
-                report_end(
-                    database or connections[alias()], ended.attempt, verdict, now_us
+                report_ends(
+                    database or connections[alias()],
+                    [(ended.attempt, verdict)],
+                    now_us,
                 )
                 return
             except (DatabaseError, InterfaceError):

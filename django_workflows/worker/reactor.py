@@ -30,8 +30,9 @@ from django_workflows.worker.agenda import LOOK_US, Agenda
 from django_workflows.worker.attempt import (
     Attempt,
     Ended,
+    Verdict,
     judge,
-    report_end,
+    report_ends,
 )
 from django_workflows.worker.bounds import time_out_calls
 from django_workflows.worker.clock import Clock
@@ -270,7 +271,7 @@ class Reactor:
 
     def _collect_ends(self, now_us: int) -> None:
         """Take in how attempts have ended; each stays queued until that is done."""
-        recorded = set()
+        recorded = self._report_ends(now_us)
         while self._ends:
             end = self._ends[0]
             attempt = end.attempt
@@ -281,13 +282,10 @@ class Reactor:
                 continue
             if end.is_recorded:
                 recorded.add(attempt.run_id)
-            elif not end.is_void:
-                verdict = judge(end, now_us, conf.MAX_STEP_CRASHES, self._random)
-                if attempt.has_row:
-                    report_end(self.database, attempt, verdict, now_us)
-                    recorded.add(attempt.run_id)
-                elif run is not None and steps.is_running(run, attempt):
-                    steps.end_attempt(run, attempt, verdict, now_us)
+            elif attempt.has_row or end.is_void:
+                pass
+            elif run is not None and steps.is_running(run, attempt):
+                steps.end_attempt(run, attempt, self._judge(end, now_us), now_us)
             if attempt.settings.is_limited:
                 # Somebody may be waiting for it to end.
                 self.agenda.look_for_steps()
@@ -301,6 +299,21 @@ class Reactor:
             inboxes = history.read_inboxes(self.database, mine)
             for run_id, rows in inboxes.items():
                 self._take_in(self.owned[run_id], rows)
+
+    def _report_ends(self, now_us: int) -> set[str]:
+        """Store the ends of all attempts that have rows; returns whose they are."""
+        told = [
+            end
+            for end in self._ends
+            if end.attempt.has_row and not (end.is_recorded or end.is_void)
+        ]
+        if told:
+            verdicts = [(end.attempt, self._judge(end, now_us)) for end in told]
+            report_ends(self.database, verdicts, now_us)
+        return {end.attempt.run_id for end in told}
+
+    def _judge(self, end: Ended, now_us: int) -> Verdict:
+        return judge(end, now_us, conf.MAX_STEP_CRASHES, self._random)
 
     def _take_in(self, run: OwnedRun, rows: Sequence[Sequence[Any]]) -> bool:
         """Take in inbox rows. False if this process cannot read one of them."""

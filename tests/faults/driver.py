@@ -33,7 +33,7 @@ from django_workflows.store.database import (
 from django_workflows.store.rounds import RoundOutcome, RunWrite, commit_round
 from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker import commits
-from django_workflows.worker.attempt import Ended, judge, report_end
+from django_workflows.worker.attempt import Ended, judge, report_ends
 from django_workflows.worker.reactor import Reactor
 from tests.faults import workflows
 
@@ -151,7 +151,7 @@ class Node:
         now_us = self.world.now_us()
         verdict = judge(ended, now_us, conf.MAX_STEP_CRASHES, random.Random(1))
         self.point("before report")
-        report_end(self.database, ended.attempt, verdict, now_us)
+        report_ends(self.database, [(ended.attempt, verdict)], now_us)
         self.point("after report")
 
     @property

@@ -8,15 +8,25 @@ from typing import Any
 import pytest
 from django.db.utils import OperationalError
 
-from django_workflows import start
+from django_workflows import start, step, workflow
 from django_workflows.models import Run, Step
 from django_workflows.store import step_claims
 from django_workflows.store.database import to_datetime
 from tests.app.models import Marker
 from tests.faults import checks, workflows
-from tests.faults.driver import Node, World
+from tests.faults.driver import Crash, Node, SimulatedCrash, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@step(name="rows.limited", max_concurrency=3)
+def limited(key: str) -> str:
+    return key
+
+
+@workflow(name="rows.calls_limited")
+async def calls_limited(key: str) -> str:
+    return await limited(key)
 
 
 def _round(world: World, node: Node, seconds: float = 0.0) -> None:
@@ -210,3 +220,42 @@ def test_end_that_waits_while_the_slice_is_over_is_reported() -> None:
     assert run.result() == "slow"
     assert Marker.objects.count() == 1
     checks.check_log(run)
+
+
+def _end_in_one_round(world: World, crash: Crash) -> list[Run]:
+    """Three attempts with rows end between two rounds, one terminated before."""
+    runs = [start(calls_limited, key) for key in "abc"]
+    (node,) = world.nodes
+    while Step.objects.filter(run__in=runs, attempt=1).count() < len(runs):
+        _round(world, node)
+    runs[1].terminate()
+    while (ended := node.executor.run_next()) is not None:
+        node.reactor.report(ended)
+    world.on_point = crash
+    try:
+        _round(world, node)
+    except SimulatedCrash:
+        world.bury(node)
+    return runs
+
+
+def test_ends_that_come_together_are_stored_in_one_commit() -> None:
+    """But for one that is not the worker's any more. A crash there loses nothing."""
+    with World() as world:
+        crash = Crash()
+        _end_in_one_round(world, crash)
+        commit = crash.passed.index("after COMMIT")
+        assert crash.passed[:commit].count("after UPDATE step") == 3
+        points = range(1, commit + 1, 2)  # after each statement, and the commit
+        for point in points:
+            world.on_point = lambda node, name: None
+            runs = _end_in_one_round(world, Crash(point))
+            world.run(*runs)
+            for run in runs:
+                checks.check_log(run)
+            assert [run.status for run in runs] == [
+                "completed",
+                "terminated",
+                "completed",
+            ]
+        assert world.deaths == len(points)
