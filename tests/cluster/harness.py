@@ -101,24 +101,22 @@ class ClusterProcess:
 
     def session(self) -> set[int]:
         """The living processes of the cluster's session, orphans included."""
-        alive = set()
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            try:
-                stat = (folder / "stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            state, _, _, session = stat.rpartition(")")[2].split()[:4]
-            if int(session) == self.pid and state != "Z":
-                alive.add(int(folder.name))
-        return alive
+        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        return {pid for pid in pids if self._is_alive(pid)}
+
+    def _is_alive(self, pid: int) -> bool:
+        """Whether it is a living process of the cluster's session."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        state, _, _, session = stat.rpartition(")")[2].split()[:4]
+        return int(session) == self.pid and state != "Z"
 
     def pids(self, role: str) -> list[int]:
         """The living processes of a role, the oldest first."""
         found = map(int, _ROLES[role].findall(self.log()))
-        alive = self.session()
-        return [pid for pid in found if pid in alive]
+        return [pid for pid in found if self._is_alive(pid)]
 
     def ready(self, workers: int = 2) -> None:
         """Wait until all processes are there."""
