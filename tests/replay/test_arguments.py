@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ async def everything(a: int, /, b: int, *c: int, d: int = 4, **e: int) -> None: 
 
 
 @workflow
-async def odd(run: Run, unknown: Unknown, lock: threading.Lock, plain, two=2) -> None:  # type: ignore[no-untyped-def]
+async def odd(run: Run, unknown: Unknown, function: len, plain, two=2) -> None:  # type: ignore[no-untyped-def,valid-type]
     """Annotations that no JSON value fits, and that cannot be found."""
 
 
@@ -86,7 +85,7 @@ def test_what_cannot_be_checked_is_refused_or_let_through() -> None:
     with pytest.raises(ArgumentsError) as refused:
         check_arguments(odd, [{}, {}, {}, {}], {})
     assert set(refused.value.problems) == {"run"}
-    assert unchecked_parameters(odd) == ["unknown", "lock"]
+    assert unchecked_parameters(odd) == ["unknown", "function"]
     assert json.dumps(arguments_schema(odd))
 
 
