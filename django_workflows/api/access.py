@@ -42,10 +42,14 @@ def authenticators() -> list[BaseAuthentication]:
 def permissions() -> list[BasePermission]:
     """What decides; all have to agree. Staff only, unless the setting names classes.
 
-    Raises ImproperlyConfigured for a class that cannot be imported.
+    Raises ImproperlyConfigured for a class that cannot be imported, and for one whose
+    `filter_queryset` would be lost.
     """
     named = conf.PERMISSION_CLASSES
-    return _made("PERMISSION_CLASSES", [IsAdminUser] if named is None else named)
+    made = _made("PERMISSION_CLASSES", [IsAdminUser] if named is None else named)
+    for permission in made:
+        _refuse_lost_filters(permission)
+    return made
 
 
 def visible_runs(request: Request) -> RunQuerySet:
@@ -109,6 +113,20 @@ def find_run(request: Request, view: APIView, run_id: str) -> Run:
 def not_found() -> Http404:
     """The answer for a run that is not there, and for one that is none of yours."""
     return Http404("there is no such run")
+
+
+def _refuse_lost_filters(permission: Any) -> None:
+    """What REST framework joins by `&` and `|` keeps the permissions alone."""
+    for part in ("op1", "op2"):
+        joined = getattr(permission, part, None)
+        if hasattr(joined, "filter_queryset"):
+            raise ImproperlyConfigured(
+                "WORKFLOWS['PERMISSION_CLASSES']: the filter_queryset() of "
+                f"{type(joined).__name__} is lost where it is joined with another "
+                "class by & or |; name both in the list, or write one class"
+            )
+        if joined is not None:
+            _refuse_lost_filters(joined)
 
 
 def _made(setting: str, named: Iterable[Any]) -> list[Any]:

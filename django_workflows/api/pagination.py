@@ -112,7 +112,14 @@ class KeysetPagination(BasePagination):
                     for name, value in zip(self._fields, values, strict=True)
                 ),
             )
-        except (ArithmeticError, FieldError, LookupError, TypeError, ValueError):
+        except (
+            ArithmeticError,
+            FieldError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             raise ValidationError({"cursor": ["this is no cursor of ours"]}) from None
 
     def _ends(self, page: list[Any], cursor: Cursor | None) -> tuple[Any, Any]:

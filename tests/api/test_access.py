@@ -9,11 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from rest_framework.permissions import IsAdminUser
 from rest_framework.test import APIClient
 
 from django_workflows import start
 from django_workflows.models import Run
 from tests.api.conftest import API, OWN_RUNS, ClientOf
+from tests.api.permissions import IsOwner, OnlyLists, OwnRuns
 from tests.api.workflows import sleeping
 
 #: Every route of one run: method, path, body, and the status for who may.
@@ -152,6 +154,31 @@ def test_the_classes_of_the_settings_are_taken(client_of: ClientOf) -> None:
 @override_settings(WORKFLOWS={"PERMISSION_CLASSES": ["tests.api.permissions.Nobody"]})
 def test_all_permission_classes_have_to_agree(staff: APIClient) -> None:
     assert staff.get(f"{API}runs/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [
+        OwnRuns | IsAdminUser,
+        ~(IsAdminUser & OnlyLists),
+        IsAdminUser | (IsOwner & OwnRuns),
+    ],
+)
+def test_a_filter_that_would_be_lost_is_refused(staff: APIClient, joined: Any) -> None:
+    with (
+        override_settings(WORKFLOWS={"PERMISSION_CLASSES": [joined]}),
+        pytest.raises(ImproperlyConfigured, match="filter_queryset"),
+    ):
+        staff.get(f"{API}runs/")
+
+
+def test_classes_may_be_joined(client_of: ClientOf, anns_run: Run) -> None:
+    with override_settings(WORKFLOWS={"PERMISSION_CLASSES": [IsOwner | IsAdminUser]}):
+        for role, seen in (("ann", 1), ("bob", 0), ("staff", 1)):
+            client = client_of(role)
+            assert len(client.get(f"{API}runs/").json()["results"]) == seen
+            code = client.get(f"{API}runs/{anns_run.pk}/").status_code
+            assert code == (200 if seen else 404)
 
 
 @pytest.mark.parametrize("key", ["PERMISSION_CLASSES", "AUTHENTICATION_CLASSES"])

@@ -213,6 +213,7 @@ def test_an_attribute_may_have_any_name(staff: APIClient, name: str) -> None:
         "cursor=WyJuIl0=",
         "cursor=bnVsbA==",
         "cursor=WyJuIiwgIngiLCAieSJd",
+        "cursor=" + "W1tb" * 1500,
         "workflow=%00",
         "key=%00",
         "queue=%00",
