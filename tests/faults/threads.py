@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from django_workflows.worker.process import WorkerProcess
 
+_WITH_CONNECTIONS = ("workflows_beat", "workflows-heartbeats")
+
 
 @contextmanager
 def one_worker(before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -36,5 +38,9 @@ def one_worker(before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
         over.set()
         thread.join(30)
         assert not thread.is_alive()
+        for beside in threading.enumerate():
+            if beside.name in _WITH_CONNECTIONS:
+                # Where tests end, so does the use of Django's connections.
+                beside.join(30)
         if errors:
             raise errors[0]
