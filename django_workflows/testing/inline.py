@@ -15,8 +15,9 @@ from asgiref.sync import async_to_sync
 from django_workflows.errors import StepTimeoutError
 from django_workflows.models import Run
 from django_workflows.store.database import alias
-from django_workflows.worker.attempt import Attempt, Ended, run_async, run_sync
+from django_workflows.worker.attempt import Attempt, Ended
 from django_workflows.worker.deadlines import next_deadline
+from django_workflows.worker.running import run_async, run_sync
 
 #: Seconds for the clean-up code of an asynchronous step that was cancelled.
 CLEAN_UP = 1.0

@@ -16,8 +16,6 @@ from django_workflows.errors import StepTimeoutError
 from django_workflows.worker.attempt import (
     Attempt,
     Ended,
-    run_async,
-    run_sync,
 )
 from django_workflows.worker.connections import (
     IDLE,
@@ -27,6 +25,7 @@ from django_workflows.worker.connections import (
 from django_workflows.worker.deadlines import Deadlines
 from django_workflows.worker.flusher import flusher
 from django_workflows.worker.isolation import IsolatedProcesses
+from django_workflows.worker.running import run_async, run_sync
 from django_workflows.worker.threads import LentThread, LentThreads, ThreadPool
 
 #: Isolated processes at once, per worker.

@@ -79,9 +79,10 @@ def _use_databases() -> None:
 
 
 def _run(values: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    from django_workflows.worker.attempt import Ended, run_async, run_sync
+    from django_workflows.worker.attempt import Ended
     from django_workflows.worker.connections import close_broken_connections
     from django_workflows.worker.isolation import dump_ended
+    from django_workflows.worker.running import run_async, run_sync
 
     attempt = _load_attempt(values)
     pulse = attempt.pulse

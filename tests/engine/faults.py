@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from django_workflows.store.rounds import commit_round
 from django_workflows.testing import WorkflowTester
-from django_workflows.worker.attempt import run_async, run_sync
+from django_workflows.worker.running import run_async, run_sync
 
 #: Points of the engine, in the order in which a step meets them.
 POINTS = (
