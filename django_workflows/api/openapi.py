@@ -137,7 +137,10 @@ class ApiSchemaGenerator(SchemaGenerator):
             "info": {
                 "title": "Django Workflows",
                 "version": django_workflows.__version__,
-                "description": "Starts, shows and steers durable workflows.",
+                "description": (
+                    "Starts, shows and steers durable workflows. Null characters in "
+                    "parameters and names are refused."
+                ),
             },
             "paths": self.parse(request, public),  # type: ignore[no-untyped-call]
             "components": self.registry.build({}),

@@ -18,7 +18,10 @@ class ValueField(serializers.JSONField):
 
 
 class TextField(serializers.CharField):
-    """Text: a number is none, though it could be written as text."""
+    """Text as it is: a number is none, though it could be written as text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

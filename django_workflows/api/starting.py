@@ -51,13 +51,11 @@ class StartSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         max_length=255,
-        trim_whitespace=False,
         help_text="Idempotency key: a second start with it answers with the first run.",
     )
     queue = TextField(
         required=False,
         max_length=100,
-        trim_whitespace=False,
         help_text="Task queue; the workflow's own if it is not given.",
     )
     delay = serializers.JSONField(
