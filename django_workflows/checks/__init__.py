@@ -4,7 +4,7 @@ Importing this package registers them all, under the tag `workflows`.
 
 | Ids | Module | About |
 |---|---|---|
-| E001-E003 | `definitions` | workflows and steps that cannot run |
+| E001-E004 | `definitions` | workflows, steps and definitions that cannot run |
 | W001 | `sources` | calls in workflow code that would not replay |
 | W003 | `definitions` | arguments over the API that nobody checks |
 | W002, W043-W044 | `webhooks` | webhooks that anybody could send to |

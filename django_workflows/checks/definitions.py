@@ -8,6 +8,9 @@ from typing import Any
 
 from django.core import checks
 
+from django_workflows.definitions.actions import action_problems
+from django_workflows.definitions.classes import classes
+from django_workflows.definitions.reading import examine
 from django_workflows.replay.definitions import Step, Workflow, registry
 
 
@@ -75,6 +78,24 @@ def _unchecked() -> Iterator[checks.CheckMessage]:
                 hint="Import what it names outside of `if TYPE_CHECKING:`.",
                 obj=workflow,
                 id="django_workflows.W003",
+            )
+
+
+def _as_data() -> Iterator[checks.CheckMessage]:
+    """Definitions in the form of data, which are classes here, and their actions."""
+    for problem in (*classes.problems(), *action_problems()):
+        yield checks.Error(
+            problem,
+            hint="Give one of them another name.",
+            id="django_workflows.E002",
+        )
+    for defined in classes.all():
+        _, problems = examine(defined)
+        for problem in problems:
+            yield checks.Error(
+                f"The definition {defined.id!r} cannot run: {problem}.",
+                obj=defined,
+                id="django_workflows.E004",
             )
 
 

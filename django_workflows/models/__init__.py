@@ -1,5 +1,6 @@
 """The tables: runs, their logs, what goes in and out, and who works on them."""
 
+from django_workflows.models.definition import Definition
 from django_workflows.models.delivery import WebhookDelivery
 from django_workflows.models.event import Event
 from django_workflows.models.hook import Hook
@@ -10,6 +11,7 @@ from django_workflows.models.stream import Stream, StreamChunk
 from django_workflows.models.worker import Worker
 
 __all__ = [
+    "Definition",
     "Event",
     "Hook",
     "Limit",

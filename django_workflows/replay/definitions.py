@@ -8,6 +8,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from django_workflows.core.expressions import compile_expression
 from django_workflows.core.serialization import register_type
 from django_workflows.errors import UnknownCodeError, WorkflowError
 from django_workflows.replay.limits import named_key
@@ -358,6 +359,8 @@ def workflow(
     Options: `name, version, aliases, queue, priority, timeout, max_concurrency,
     rate_limit, concurrency_key, retention, api, on, when`. Raises TypeError for a
     function that is not async or an unknown option, ValueError for a wrong value.
+    `on` names a business event that starts it with the event's data, `when` is an
+    expression over those data that has to be true.
     """
     for per_start in ("key", "delay", "on_conflict"):
         if per_start in options:
@@ -370,12 +373,15 @@ def workflow(
     aliases = tuple(aliases)
     for other_name in aliases if name is None else (name, *aliases):
         check_name("the name of a workflow", other_name, 255)
+    _check_trigger(on, when)
     if version != "":
         check_name("the version of a workflow", str(version), 64)
 
     def decorate(target: Any) -> Any:
         if not inspect.isfunction(target):
             raise TypeError(f"@workflow takes an async function, not {target!r}")
+        if on is not None:
+            _check_event_argument(target)
         key = named_key(start_settings.concurrency_key, target)
         made: Workflow[..., Any] = Workflow(
             target,
@@ -391,6 +397,26 @@ def workflow(
         return made
 
     return decorate if func is None else decorate(func)
+
+
+def _check_trigger(on: str | None, when: str | None) -> None:
+    """Raise TypeError or ValueError for what is no event, or no condition over one."""
+    if on is not None:
+        check_name("the event that a workflow is started `on`", on, 255)
+    if when is not None:
+        if on is None:
+            raise TypeError("when= is a condition on an event: name that with on=")
+        compile_expression(when)
+
+
+def _check_event_argument(target: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(target).bind({})
+    except TypeError as error:
+        raise TypeError(
+            f"{target.__qualname__} is started by an event, so it takes the event's "
+            f"data as its one argument: {error}"
+        ) from None
 
 
 def _find_step(name: str) -> Step[..., Any]:

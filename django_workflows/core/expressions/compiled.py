@@ -17,13 +17,19 @@ from django_workflows.core.expressions.tokens import Token, tokenize
 
 
 class Expression:
-    """An expression over named data. ``names`` are those that its paths begin with."""
+    """An expression over named data.
 
-    def __init__(self, text: str, node: Node, names: Mapping[str, int]) -> None:
+    ``names`` are those that its paths begin with, ``keys`` the pairs of a name and the
+    key that follows it: `score` and `risk` in `score.risk`. The key is None if it is
+    computed.
+    """
+
+    def __init__(self, text: str, node: Node, parser: Parser) -> None:
         self.text = text
         self._node = node
-        self._positions = names
-        self.names = frozenset(names)
+        self._positions: Mapping[str, int] = parser.names
+        self.names = frozenset(parser.names)
+        self.keys = frozenset(parser.keys)
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value, with the data that names stand for.
@@ -70,4 +76,4 @@ def parse(text: str, tokens: list[Token]) -> Expression:
     """The expression that some words are. Raises ExpressionError."""
     parser = Parser(tokens)
     node = parser.parse()
-    return Expression(text, node, parser.names)
+    return Expression(text, node, parser)

@@ -64,6 +64,8 @@ class Parser:
         self._taken = 0
         #: The names that the expression begins its paths with.
         self.names: dict[str, int] = {}
+        #: Those of them that a key follows, with the key; None if it is computed.
+        self.keys: set[tuple[str, Any]] = set()
 
     def parse(self) -> Node:
         """The whole expression. Raises ExpressionError."""
@@ -208,13 +210,23 @@ class Parser:
         node = self._primary()
         while token := self._take(".", "["):
             if token.text == "[":
-                node = Index(token.position, node, self._choice())
+                index = self._choice()
+                self._note_key(
+                    node, index.value if isinstance(index, Literal) else None
+                )
+                node = Index(token.position, node, index)
                 self._need("]")
             else:
-                node = Member(token.position, node, self._key())
+                key = self._key()
+                self._note_key(node, key)
+                node = Member(token.position, node, key)
         if self._token.text == "(" and self._token.kind == "sign":
             raise ExpressionError("nothing can be called", self._token.position)
         return node
+
+    def _note_key(self, owner: Node, key: Any) -> None:
+        if isinstance(owner, Name):
+            self.keys.add((owner.name, key))
 
     def _key(self) -> str:
         token = self._token

@@ -1,0 +1,215 @@
+"""Definitions in the database: versions that never change, and which one is current.
+
+What a class says is current from the moment that the class is imported; its row is made
+when it is first started or registered. Data that are registered under the id of a class
+after that are newer than the class, until it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from asgiref.sync import sync_to_async
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from django_workflows.definitions.classes import DefinedWorkflow, classes
+from django_workflows.definitions.reading import Source, read_definition
+from django_workflows.definitions.schema import WorkflowDefinition
+from django_workflows.models import Definition
+from django_workflows.store.database import (
+    alias,
+    connection,
+    database_time,
+    despite_deadlocks,
+    to_datetime,
+)
+from django_workflows.store.starting import key_hash
+
+_MOST_TRIES = 10
+
+
+def register(definition: Source) -> WorkflowDefinition:
+    """Store a definition: an object, a class, or JSON data as they are.
+
+    Content that is current already keeps its version, anything else becomes the next
+    one. Executions that run keep theirs. Raises InvalidDefinitionError, which lists
+    everything that is wrong; nothing is stored then.
+    """
+    read = read_definition(definition)
+    is_code = isinstance(definition, type)
+    return _store(read, is_code=is_code)
+
+
+async def aregister(definition: Source) -> WorkflowDefinition:
+    return await sync_to_async(register)(definition)
+
+
+def get_definition(definition_id: str) -> WorkflowDefinition | None:
+    """The newest version of a definition, with its `version`; None if there is none, or
+    if it has been deleted."""
+    current = _current(definition_id, list(_rows_of(definition_id)))
+    return None if current is None else current.definition.model_copy(deep=True)
+
+
+async def aget_definition(definition_id: str) -> WorkflowDefinition | None:
+    return await sync_to_async(get_definition)(definition_id)
+
+
+def list_definitions() -> list[WorkflowDefinition]:
+    """The newest version of each definition, by id."""
+    return [each.definition.model_copy(deep=True) for each in current_definitions()]
+
+
+async def alist_definitions() -> list[WorkflowDefinition]:
+    return await sync_to_async(list_definitions)()
+
+
+def delete_definition(definition_id: str) -> bool:
+    """Hide a definition: nothing starts from it any more, what runs goes on.
+
+    Returns whether there was one. It is there again once it is registered again.
+    """
+    with transaction.atomic(using=alias()):
+        if stored(definition_id) is None:
+            return False
+        rows = _rows_of(definition_id).filter(deleted_at=None)
+        rows.update(deleted_at=to_datetime(database_time(connection())))
+    return True
+
+
+async def adelete_definition(definition_id: str) -> bool:
+    return await sync_to_async(delete_definition)(definition_id)
+
+
+def stored(definition_id: str) -> WorkflowDefinition | None:
+    """The current definition, of which there is a row now; None if there is none."""
+    current = _current(definition_id, list(_rows_of(definition_id)))
+    return None if current is None else current.stored()
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The definition that an id means now; `is_stored` if there is a row of it."""
+
+    definition: WorkflowDefinition
+    is_stored: bool
+
+    def stored(self) -> WorkflowDefinition:
+        """The definition, whose row is made now if there is none: a class has it."""
+        if self.is_stored:
+            return self.definition
+        return _store(self.definition, is_code=True)
+
+
+def current_definitions() -> Iterator[Current]:
+    """What every id means now, by id."""
+    rows: dict[str, list[Definition]] = {defined.id: [] for defined in classes.all()}
+    for row in _rows().order_by("definition_id", "version"):
+        rows.setdefault(row.definition_id, []).append(row)
+    for definition_id in sorted(rows):
+        current = _current(definition_id, rows[definition_id])
+        if current is not None:
+            yield current
+
+
+def _current(definition_id: str, rows: Sequence[Definition]) -> Current | None:
+    """What an id means, by its rows from the oldest to the newest."""
+    newest = rows[-1] if rows else None
+    defined = classes.get(definition_id)
+    if defined is None:
+        return _of_row(newest)
+    definition = _of_class(defined)
+    same_hash = content_hash(definition)
+    same = [row for row in rows if row.content_hash == same_hash]
+    if not same:
+        next_version = 1 if newest is None else newest.version + 1
+        return Current(definition.with_version(next_version), is_stored=False)
+    replaced = [
+        row for row in rows if not row.is_code and row.version > same[-1].version
+    ]
+    return _of_row(replaced[-1] if replaced else same[-1])
+
+
+def _of_row(row: Definition | None) -> Current | None:
+    if row is None or row.deleted_at is not None:
+        return None
+    return Current(_read(row.content).with_version(row.version), is_stored=True)
+
+
+@lru_cache(maxsize=512)
+def _read(content: str) -> WorkflowDefinition:
+    return WorkflowDefinition.model_validate_json(content)
+
+
+def _of_class(defined: type[DefinedWorkflow]) -> WorkflowDefinition:
+    """What a class says. Raises InvalidDefinitionError for what makes no sense."""
+    definition = _checked.get(defined)
+    if definition is None:
+        definition = _checked[defined] = read_definition(defined)
+    return definition
+
+
+_checked: dict[type[DefinedWorkflow], WorkflowDefinition] = {}
+
+
+def _store(definition: WorkflowDefinition, *, is_code: bool) -> WorkflowDefinition:
+    database = connection()
+
+    def store() -> WorkflowDefinition:
+        with transaction.atomic(using=alias()):
+            return _store_once(definition, is_code)
+
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return despite_deadlocks(database, store)
+        except IntegrityError:
+            continue  # somebody else has stored this version meanwhile
+    return despite_deadlocks(database, store)
+
+
+def _store_once(definition: WorkflowDefinition, is_code: bool) -> WorkflowDefinition:
+    # Locked, so that what others have committed meanwhile is seen on every database.
+    rows = list(_rows_of(definition.id).select_for_update())
+    newest = rows[-1] if rows else None
+    same_hash = content_hash(definition)
+    known = [row for row in rows if row.content_hash == same_hash]
+    if not is_code:
+        known = [row for row in known if row is newest]
+    if known:
+        if known[-1].deleted_at is not None:
+            _rows().filter(pk=known[-1].pk).update(deleted_at=None)
+        return definition.with_version(known[-1].version)
+    row = Definition(
+        definition_id=definition.id,
+        id_hash=key_hash(definition.id),
+        version=1 if newest is None else newest.version + 1,
+        name=definition.name,
+        content=_text(definition),
+        content_hash=same_hash,
+        is_code=is_code,
+        created_at=to_datetime(database_time(connection())),
+    )
+    row.save(using=alias(), force_insert=True)
+    return definition.with_version(row.version)
+
+
+def content_hash(definition: WorkflowDefinition) -> str:
+    return hashlib.sha256(_text(definition).encode()).hexdigest()
+
+
+def _text(definition: WorkflowDefinition) -> str:
+    return json.dumps(definition.content(), sort_keys=True)
+
+
+def _rows_of(definition_id: str) -> QuerySet[Definition]:
+    """The versions of an id, from the oldest to the newest."""
+    return _rows().filter(id_hash=key_hash(definition_id)).order_by("version")
+
+
+def _rows() -> QuerySet[Definition]:
+    return Definition.objects.using(alias())

@@ -1,0 +1,190 @@
+"""Business events: what they start, and that they start it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import transaction
+
+from django_workflows import SerializationError, workflow
+from django_workflows.core.expressions import ExpressionError
+from django_workflows.definitions import (
+    ahandle_event,
+    delete_definition,
+    handle_event,
+    register,
+)
+from django_workflows.models import Run
+from django_workflows.replay.registry import registry
+from django_workflows.testing import WorkflowTester
+
+pytestmark = pytest.mark.django_db
+
+
+@workflow(name="tests.definitions.ship", on="Order.placed", when="total > 100")
+async def ship(order: dict[str, Any]) -> Any:
+    return order["total"]
+
+
+@workflow(name="tests.definitions.archive", on="Order.archived", version="1")
+async def archive_v1(order: Any) -> str:
+    return "old"
+
+
+@workflow(name="tests.definitions.archive", on="Order.archived", version="2")
+async def archive_v2(order: Any) -> str:
+    return "new"
+
+
+def define(definition_id: str, *triggers: str | tuple[str, str]) -> None:
+    given = [(each, None) if isinstance(each, str) else each for each in triggers]
+    register(
+        {
+            "id": definition_id,
+            "steps": [{"id": "a", "action": "echo"}],
+            "triggers": [
+                {"event": event, **({"condition": when} if when else {})}
+                for event, when in given
+            ],
+        }
+    )
+
+
+def started(runs: list[Run]) -> list[str]:
+    return sorted(run.attributes.get("definition", run.workflow) for run in runs)
+
+
+def test_event_starts_all_that_wait_for_it(workflows: WorkflowTester) -> None:
+    define("big", ("Order.placed", "total > 100"))
+    define("all", "Order.placed")
+    define("other", "Order.paid", "Order.Placed")
+    runs = handle_event("Order.placed", {"total": 200})
+    assert started(runs) == ["all", "big", "tests.definitions.ship"]
+    workflows.run_until_idle()
+    assert [run.result() for run in runs] == [
+        {"a": {"total": 200}},
+        {"a": {"total": 200}},
+        200,
+    ]
+    assert started(handle_event("Order.placed", {"total": 1})) == ["all"]
+    assert handle_event("order.placed", {"total": 200}) == []
+
+
+def test_newest_version_of_a_workflow_is_started(workflows: WorkflowTester) -> None:
+    [run] = handle_event("Order.archived", {})
+    workflows.run_until_idle()
+    assert run.result() == "new"
+
+
+@pytest.mark.parametrize(
+    ("condition", "data", "matches"),
+    [
+        ("plan === 'pro' && seats >= 3", {"plan": "pro", "seats": 3}, True),
+        ("missing > 1", {"plan": "pro"}, False),
+        ("plan > 1", {"plan": "pro"}, False),
+        ("plan", [1, 2], False),
+        ("input.plan", {"plan": 1}, False),
+        ("true", None, True),
+    ],
+)
+def test_condition(condition: str, data: Any, matches: bool) -> None:
+    define("conditional", ("E", condition))
+    define("beside", "E")
+    expected = ["beside", "conditional"] if matches else ["beside"]
+    assert started(handle_event("E", data)) == expected
+
+
+def test_several_matching_triggers_start_a_definition_once() -> None:
+    define("once", "E", ("E", "true"), "E")
+    assert started(handle_event("E", {})) == ["once"]
+
+
+@pytest.mark.parametrize("event_id", ["evt-1", "e" * 1000])
+def test_same_event_starts_nothing_twice(event_id: str) -> None:
+    define("once", "Order.placed")
+    data = {"total": 200}
+    first = handle_event("Order.placed", data, event_id)
+    again = handle_event("Order.placed", {"total": 500}, event_id=event_id)
+    assert [run.pk for run in again] == [run.pk for run in first]
+    assert Run.objects.count() == 2
+    define("twice", "Order.placed")
+    third = handle_event("Order.placed", data, event_id="another")
+    assert started(third) == ["once", "tests.definitions.ship", "twice"]
+
+
+def test_event_without_an_id_is_always_a_new_one() -> None:
+    define("always", "E")
+    assert handle_event("E", {})[0].pk != handle_event("E", {})[0].pk
+
+
+def test_event_is_part_of_the_callers_transaction() -> None:
+    define("test", "E")
+    with transaction.atomic():
+        handle_event("E", {})
+        transaction.set_rollback(True)
+    assert not Run.objects.exists()
+
+
+def test_all_or_nothing_is_started() -> None:
+    define("test", "E")
+    with pytest.raises(SerializationError):
+        handle_event("E", {"value": object()})
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("event", "event_id"), [("", None), (None, None), ("E", ""), ("E", 5), ("a\0", "x")]
+)
+def test_what_is_no_event(event: Any, event_id: Any) -> None:
+    with pytest.raises(ValueError, match="event"):
+        handle_event(event, {}, event_id)
+
+
+def test_deleted_definition_hears_of_nothing() -> None:
+    define("test", "E")
+    delete_definition("test")
+    assert handle_event("E", {}) == []
+
+
+def test_async_twin() -> None:
+    define("test", "E")
+    assert started(async_to_sync(ahandle_event)("E", {}, "id")) == ["test"]
+
+
+# -- what is refused when a workflow is defined ----------------------------------
+
+
+@pytest.fixture
+def registering() -> Iterator[None]:
+    with patch.object(registry, "add_workflow"):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"on": "E", "when": "total >"}, ExpressionError, "total >"),
+        ({"on": "E", "when": "f(total)"}, ExpressionError, "called"),
+        ({"when": "total > 1"}, TypeError, "on="),
+        ({"on": ""}, ValueError, "event"),
+        ({"on": 5}, ValueError, "event"),
+    ],
+)
+def test_wrong_trigger_of_a_workflow_is_refused(
+    registering: None, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    async def one(data: Any) -> None: ...
+
+    with pytest.raises(error, match=words.replace("(", r"\(")):
+        workflow(**options)(one)
+
+
+def test_workflow_started_by_an_event_takes_one_argument(registering: None) -> None:
+    async def two(data: Any, more: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="one argument"):
+        workflow(on="E")(two)
