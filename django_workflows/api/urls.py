@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import path
+from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
@@ -48,7 +49,10 @@ class Root(APIRootView):
 
 
 class Nowhere(APIView):
-    """What no route leads to: as JSON, like every other answer."""
+    """What no route below one of our lists leads to: as JSON, like every other answer.
+
+    Beside them, the project may have routes of its own under the same prefix.
+    """
 
     versioning_class = None
 
@@ -75,13 +79,16 @@ class Router(DefaultRouter):
 
     def get_api_root_view(self, api_urls: Any = None) -> Any:
         """Lists below a run are linked by that run; health and schema are no lists."""
-        lists = {
+        links = {**self.lists(), "health": "health", "schema": "schema"}
+        return self.APIRootView.as_view(api_root_dict=links)
+
+    def lists(self) -> dict[str, str]:
+        """The paths of lists that are below no run, and the names of their routes."""
+        return {
             prefix: f"{basename}-list"
             for prefix, _, basename in self.registry
             if "(" not in prefix
         }
-        links = {**lists, "health": "health", "schema": "schema"}
-        return self.APIRootView.as_view(api_root_dict=links)
 
 
 router = Router()
@@ -97,6 +104,7 @@ _RESUME: dict[str, Any] = {"post": "resume", "get": "retrieve_like_route"}
 _hook = HookViewSet.as_view(_SHOW)
 _resume = HookViewSet.as_view(_RESUME, name="Resume")
 _nowhere = Nowhere.as_view()
+_LISTS = "|".join(map(re.escape, router.lists()))
 
 
 @csrf_exempt  # REST framework sees to that
@@ -119,5 +127,5 @@ urlpatterns = [
     path(f"{_HOOK}/resume", _elsewhere, {"view": _resume}),
     path(_HOOK, _elsewhere, {"view": _hook}),
     # With a slash at the end: without, Django looks whether it is only that.
-    path(f"<{CONVERTER}:path>/", _elsewhere, {"view": _nowhere}),
+    re_path(rf"^(?:{_LISTS})/(?s:.*)/\Z", _elsewhere, {"view": _nowhere}),
 ]

@@ -41,6 +41,7 @@ class Other(APIView):
 urlpatterns = [
     path("other/", Other.as_view()),
     path("acme/flows/", include("django_workflows.api.urls")),
+    path("acme/flows/", include([path("deliveries/", Other.as_view())])),
 ]
 
 
@@ -73,6 +74,15 @@ def test_the_description_has_the_routes_as_they_lie_in_the_project(
     paths = staff.get("/acme/flows/schema/?format=json").json()["paths"]
     assert "/acme/flows/runs/" in paths
     assert all(path.startswith("/acme/flows/") for path in paths)
+
+
+def test_routes_of_the_project_may_follow_under_the_same_prefix(
+    staff: Client, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    assert staff.get("/acme/flows/deliveries/").json() == {}
+    lost = staff.get("/acme/flows/runs/a/b/")
+    assert (lost.status_code, lost.json()) == (404, {"detail": "Not found."})
 
 
 def test_the_description_leaves_nothing_open(
