@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, ClassVar
 
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, ParseError
@@ -33,6 +33,7 @@ from django_workflows.errors import (
     WorkflowError,
     WorkflowRunNotFoundError,
 )
+from django_workflows.http.incoming import UnacceptableBodyError, read_body
 from django_workflows.models import Run
 
 
@@ -50,6 +51,14 @@ class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = "The request is too large."
     default_code = "too_large"
+
+
+class LengthRequired(APIException):
+    """The body comes in chunks, whose end this server does not tell us."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_detail = "The request needs a Content-Length."
+    default_code = "length_required"
 
 
 class WorkflowsJSONParser(JSONParser):
@@ -120,11 +129,7 @@ class WorkflowsViewSet(GenericViewSet[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anybody asks for the body, authentication included.
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length[:20]) > conf.MAX_PAYLOAD_BYTES:
-            raise TooLarge(
-                f"The request is longer than {conf.MAX_PAYLOAD_BYTES} bytes."
-            )
+        _take_body(request._request)
         super().initial(request, *args, **kwargs)
 
     def find_run(self) -> Run:
@@ -140,6 +145,26 @@ class WorkflowsViewSet(GenericViewSet[Any]):
         if isinstance(exc, WorkflowError):
             exc = _answer(exc)
         return super().handle_exception(exc)
+
+
+def _take_body(request: HttpRequest) -> None:
+    """Read the body, within the limit. REST framework would take one that comes in
+    chunks, without a length, for none at all."""
+    if request._read_started and not hasattr(request, "_body"):  # type: ignore[attr-defined]
+        return  # a middleware of the project's has parsed it
+    limit = conf.MAX_PAYLOAD_BYTES
+    try:
+        body = read_body(request, limit)
+    except UnacceptableBodyError as error:
+        refusals: dict[int, APIException] = {
+            400: ParseError("The body is not as long as its Content-Length."),
+            411: LengthRequired(),
+            413: TooLarge(f"The request is longer than {limit} bytes."),
+        }
+        raise refusals[error.status] from None
+    request._body = body
+    request._read_started = True  # type: ignore[attr-defined]
+    request.META["CONTENT_LENGTH"] = str(len(body))
 
 
 def _answer(error: WorkflowError) -> Exception:

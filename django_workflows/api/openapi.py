@@ -51,6 +51,7 @@ ERRORS: dict[int, str] = {
     403: "You may not do this.",
     404: "There is no such thing, or it is none of yours.",
     406: "None of the media types that you accept.",
+    411: "The body comes in chunks, which the server does not pass on.",
     413: "The body is too large.",
     415: "The body is not `application/json`.",
     429: "Too many requests.",
@@ -84,7 +85,7 @@ class ApiSchema(AutoSchema):
         parameters = operation.get("parameters", [])
         if has_body or any(parameter["in"] == "query" for parameter in parameters):
             errors.append(400)
-        return [*errors, 413, 415] if has_body else errors
+        return [*errors, 411, 413, 415] if has_body else errors
 
     def _error(self, status: int) -> dict[str, Any]:
         schema = _INVALID if status == 400 else DETAIL

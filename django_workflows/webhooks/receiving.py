@@ -25,6 +25,7 @@ from django_workflows.core.webhooks import (
     WithResponse,
 )
 from django_workflows.errors import HookNotFoundError, PayloadTooLargeError
+from django_workflows.http.incoming import UnacceptableBodyError
 from django_workflows.models import Hook
 from django_workflows.store.answers import Wait
 from django_workflows.store.database import (
@@ -35,7 +36,7 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.deliveries import deliver, is_known
 from django_workflows.store.hooks import token_hash
-from django_workflows.webhooks.reading import UnacceptableBodyError, read_request
+from django_workflows.webhooks.reading import read_request
 from django_workflows.webhooks.threads import in_database
 
 logger = logging.getLogger("django_workflows.webhooks")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
@@ -11,8 +12,10 @@ import pydantic
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
+from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
 from django.test import Client
+from django.urls import resolve
 from django.utils.log import AdminEmailHandler
 from rest_framework.permissions import IsAdminUser
 
@@ -182,6 +185,56 @@ def test_no_body_is_null(client: Client, workflows: WorkflowTester) -> None:
     assert send(client, "t", "").status_code == 200
     workflows.run_until_idle()
     assert run.result() is None
+
+
+@pytest.mark.parametrize(
+    ("server", "status"),
+    [({"wsgi.input_terminated": True}, 200), ({}, 411)],
+    ids=["a server that knows their end", "one that does not"],
+)
+def test_a_body_in_chunks_is_read_or_refused(
+    client: Client, workflows: WorkflowTester, server: dict[str, Any], status: int
+) -> None:
+    run = begin(workflows, waiting, "t")
+    answer = client.post(
+        url("t", "resume/"),
+        content_type="application/json",
+        HTTP_TRANSFER_ENCODING="chunked",
+        CONTENT_LENGTH="",
+        **{"wsgi.input": BytesIO(b'{"approved": true}'), **server},
+    )
+    assert answer.status_code == status
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    if status == 200:
+        assert run.result() == {"approved": True}
+    else:
+        assert not run.is_closed
+
+
+def test_a_body_in_chunks_under_asgi(client: Client, workflows: WorkflowTester) -> None:
+    run = begin(workflows, waiting, "t")
+    path = url("t", "resume/")
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    request = ASGIRequest(scope, BytesIO(b"[1, 2]"))
+    request.user = User.objects.get()
+    request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    view, args, kwargs = resolve(path)
+    assert view(request, *args, **kwargs).status_code == 200
+    workflows.run_until_idle()
+    assert run.result() == [1, 2]
+
+
+def test_a_body_that_is_cut_off_is_refused(
+    client: Client, workflows: WorkflowTester
+) -> None:
+    run = begin(workflows, waiting, "t")
+    sent: dict[str, Any] = {"CONTENT_LENGTH": "2", "wsgi.input": BytesIO(b"1")}
+    cut_off = client.post(url("t", "resume/"), content_type="application/json", **sent)
+    assert cut_off.status_code == 400
+    workflows.run_until_idle()
+    assert not run.is_closed
 
 
 def test_a_payload_is_delivered_as_the_type_of_the_schema(
