@@ -31,7 +31,7 @@ def check_database(**kwargs: Any) -> list[checks.CheckMessage]:
     if wrong_options():
         return []
     connection = connections[conf.DATABASE]
-    messages = list(_persistence(connection))
+    messages = [*_time_zones(), *_persistence(connection)]
     if connection.vendor == "sqlite":
         messages += _sqlite(connection)
     elif connection.vendor == "postgresql":
@@ -76,6 +76,16 @@ def _allowed_connections(connection: BaseDatabaseWrapper) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return int(cursor.fetchone()[0])
+
+
+def _time_zones() -> Iterator[checks.CheckMessage]:
+    if not settings.USE_TZ:
+        yield checks.Error(
+            "USE_TZ is False: the times of runs are kept in UTC, and Django would "
+            "take them for local ones.",
+            hint="Set USE_TZ = True, which is Django's default.",
+            id="django_workflows.E030",
+        )
 
 
 def _persistence(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:

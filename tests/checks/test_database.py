@@ -48,6 +48,13 @@ def ids() -> list[str]:
     return [str(message.id).removeprefix("django_workflows.") for message in found]
 
 
+def test_times_need_their_zone(configure: Configure, settings: Settings) -> None:
+    configure({**TUNED})
+    assert ids() == []
+    settings.USE_TZ = False
+    assert ids() == ["E030"]
+
+
 def test_tuned_sqlite_gives_no_message(configure: Configure) -> None:
     configure({**TUNED})
     assert ids() == []
