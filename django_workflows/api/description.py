@@ -16,11 +16,11 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_workflows.api.base import WorkflowsViewSet
+from django_workflows.api.base import ErrorsInJSON, WorkflowsViewSet
 from django_workflows.api.openapi import describe, description
 
 
-class DescriptionViewSet(WorkflowsViewSet):
+class DescriptionViewSet(ErrorsInJSON, WorkflowsViewSet):
     """What this API looks like to programs."""
 
     def get_renderers(self) -> list[BaseRenderer]:

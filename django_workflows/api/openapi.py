@@ -91,26 +91,21 @@ class ApiSchema(AutoSchema):
         schema = _INVALID if status == 400 else DETAIL
         return {
             "description": ERRORS[status],
-            "content": {
-                media_type: {"schema": schema}
-                for media_type in self.map_renderers("media_type")
-            },
+            "content": {"application/json": {"schema": schema}},
         }
 
 
-def describe(
-    view_schema: type[ApiSchema] = ApiSchema, **about: Any
-) -> Callable[[F], F]:
+def describe(**about: Any) -> Callable[[F], F]:
     """``extend_schema()`` for a method of our views.
 
     That one builds upon the project's DEFAULT_SCHEMA_CLASS, which need not be one of
-    drf-spectacular, unless it is told of another: of the class of the view's `schema`.
+    drf-spectacular, unless it is told of another.
     """
 
     def decorate(method: F) -> F:
         # Where `@action` keeps its own.
         known = getattr(method, "kwargs", {})
-        method.kwargs = {**known, "schema": view_schema}  # type: ignore[attr-defined]
+        method.kwargs = {**known, "schema": ApiSchema}  # type: ignore[attr-defined]
         return extend_schema(**about)(method)
 
     return decorate

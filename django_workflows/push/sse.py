@@ -12,10 +12,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from django_workflows.api.base import ErrorsInJSON
 from django_workflows.api.openapi import ApiSchema, describe
 from django_workflows.push import threaded
 from django_workflows.push.following import follow
@@ -57,13 +57,6 @@ class EventStreamRenderer(BaseRenderer):
         return json.dumps(data).encode()
 
 
-class _Schema(ApiSchema):
-    """Errors are JSON, whatever was asked for."""
-
-    def map_renderers(self, attribute: str) -> list[str]:
-        return [getattr(JSONRenderer, attribute)]
-
-
 _EVENT = {
     "type": "object",
     "description": "An event of the stream.",
@@ -75,15 +68,14 @@ _EVENT = {
 }
 
 
-class StreamView(FollowView):
+class StreamView(ErrorsInJSON, FollowView):
     """`runs/{id}/stream/`: the chunks of one of a run's streams as they are written."""
 
     http_method_names = ["get", "options"]
     renderer_classes = (EventStreamRenderer,)
-    schema = _Schema()
+    schema = ApiSchema()
 
     @describe(
-        _Schema,
         operation_id="runs_stream",
         parameters=[
             OpenApiParameter("namespace", str, description="Which stream of the run."),
@@ -123,12 +115,6 @@ class StreamView(FollowView):
         start = super().start(request)
         last = request.headers.get("Last-Event-ID", "")
         return parse_index(last, "Last-Event-ID") + 1 if last else start
-
-    def handle_exception(self, exc: Exception) -> Response:
-        response = super().handle_exception(exc)
-        self.request.accepted_renderer = JSONRenderer()
-        self.request.accepted_media_type = JSONRenderer.media_type
-        return response
 
 
 async def _followed(wanted: Wanted) -> AsyncGenerator[Message, None]:

@@ -67,6 +67,13 @@ def test_the_description_is_json_or_yaml(staff: Client, asked: str) -> None:
     }
 
 
+@pytest.mark.parametrize("asked", ["?format=json", "?format=yaml", ""])
+def test_errors_are_json_whatever_is_asked_for(client: Client, asked: str) -> None:
+    refused = client.get(f"{API}/schema/{asked}")
+    assert (refused.status_code, refused["Content-Type"]) == (403, "application/json")
+    assert "credentials" in refused.json()["detail"]
+
+
 def test_the_description_has_the_routes_as_they_lie_in_the_project(
     staff: Client, settings: Any
 ) -> None:
