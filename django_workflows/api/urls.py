@@ -18,6 +18,8 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
 from django_workflows.api import access, pages
+from django_workflows.api.business_events import BusinessEventViewSet
+from django_workflows.api.definitions import DefinitionViewSet
 from django_workflows.api.description import DescriptionViewSet
 from django_workflows.api.health import HealthViewSet, WorkerViewSet
 from django_workflows.api.hooks import HookViewSet
@@ -95,6 +97,8 @@ router = Router()
 router.register("runs", RunViewSet, basename="run")
 router.register(r"runs/(?P<id>[^/]+)/events", EventViewSet, basename="run-event")
 router.register(r"runs/(?P<id>[^/]+)/steps", StepViewSet, basename="run-step")
+router.register("definitions", DefinitionViewSet, basename="definition")
+router.register("events", BusinessEventViewSet, basename="business-event")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("workers", WorkerViewSet, basename="worker")
 

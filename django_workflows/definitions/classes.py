@@ -61,10 +61,6 @@ class Classes:
             )
         self._by_id[defined.id] = defined
 
-    def remove(self, definition_id: str) -> None:
-        """Forget a class, as tests do with theirs."""
-        self._by_id.pop(definition_id, None)
-
     def get(self, definition_id: str) -> type[DefinedWorkflow] | None:
         return self._by_id.get(definition_id)
 

@@ -23,9 +23,10 @@ from django_workflows.replay.definitions import registry
 from django_workflows.replay.options import check_name
 from django_workflows.store.database import alias
 
-#: Characters of a run's key, and of the ids that events may have.
+#: Characters of the name or the id of an event.
+LONGEST_ID = 1000
+#: Characters of a run's key.
 _LONGEST_KEY = 255
-_LONGEST_ID = 1000
 
 
 def handle_event(event: str, data: Any, event_id: str | None = None) -> list[Run]:
@@ -39,9 +40,9 @@ def handle_event(event: str, data: Any, event_id: str | None = None) -> list[Run
     returned again. Raises ValueError for what is no event or id, and what ``start()``
     raises; then nothing is started at all.
     """
-    check_name("an event", event, _LONGEST_ID)
+    check_name("an event", event, LONGEST_ID)
     if event_id is not None:
-        check_name("an event_id", event_id, _LONGEST_ID)
+        check_name("an event_id", event_id, LONGEST_ID)
     with transaction.atomic(using=alias()):
         return [
             *_start_definitions(event, data, event_id),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from django_workflows import create_hook, sleep, start, step, workflow
 from django_workflows.api.openapi import description
+from django_workflows.definitions import register
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 from tests.api.test_health import add_worker
@@ -25,9 +26,12 @@ from tests.api.test_hooks import decision
 #: By the name of the path's parameter, what there is for a while.
 living: dict[str, list[str]] = {}
 
-#: What a description cannot say: which workflows and events there are, and what they
-#: and hooks take. The answers are 400, as they should be.
-_MAY_BE_REFUSED = r"^/workflows/api/(runs/|runs/\{id\}/fork/|hooks/\{token\}/resume/)$"
+#: What a description cannot say: which workflows, events and actions there are, and
+#: what they and hooks take. The answers are 400, as they should be.
+_MAY_BE_REFUSED = (
+    r"^/workflows/api/"
+    r"(runs/|runs/\{id\}/fork/|hooks/\{token\}/resume/|definitions/.*|events/)$"
+)
 CONFIG = schemathesis.Config.from_dict(
     {
         # The description says so in words, and other tests that they are refused.
@@ -35,7 +39,7 @@ CONFIG = schemathesis.Config.from_dict(
         "operations": [
             {
                 "include-path-regex": _MAY_BE_REFUSED,
-                "include-method": "POST",
+                "include-method": ["POST", "PUT"],
                 "checks": {
                     "positive_data_acceptance": {
                         "expected-statuses": ["2xx", 400, 401, 403, 404, 409]
@@ -132,6 +136,8 @@ def a_site(workflows: WorkflowTester) -> Iterator[None]:
     closed = [run.pk for run in Run.objects.closed()]
     assert 0 < len(closed) < len(runs)
     living.update({"id": [run.pk for run in runs], "closed id": closed})
+    register({"id": "living", "steps": [{"id": "a", "action": "noop"}]})
+    living["id"].append("living")
     living["token"] = ["plain", "decide"]
     yield
     living.clear()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from django_workflows.definitions import action
+from tests.definitions.registered import registered_for_a_while
 
 
 @dataclass
@@ -31,23 +32,7 @@ class Diary:
         return [name for name, _, _ in self.calls]
 
 
-_diary = Diary()
-
-
-@pytest.fixture
-def diary() -> Iterator[Diary]:
-    _diary.__init__()  # type: ignore[misc]
-    yield _diary
-    _diary.__init__()  # type: ignore[misc]
-
-
-def _add(name: str) -> None:
-    @action(name)
-    def note(params: Any, state: dict[str, Any]) -> Any:
-        return _diary.run(name, params, state)
-
-
-for _name in (
+NAMES = (
     "validate_payment",
     "reserve_inventory",
     "charge_card",
@@ -64,15 +49,35 @@ for _name in (
     "two",
     "three",
     "four",
-):
-    _add(_name)
+)
 
 
-@action("echo")
-def echo(params: Any) -> Any:
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registered_for_a_while():
+        action("echo")(_echo)
+        action("echo_later")(_echo_later)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def diary(_registered: None) -> Diary:
+    """What the actions of the samples, and some more, are called with."""
+    made = Diary()
+    for name in NAMES:
+        _add(name, made)
+    return made
+
+
+def _add(name: str, diary: Diary) -> None:
+    @action(name)
+    def note(params: Any, state: dict[str, Any]) -> Any:
+        return diary.run(name, params, state)
+
+
+def _echo(params: Any) -> Any:
     return params
 
 
-@action("echo_later")
-async def echo_later(params: Any, state: Any) -> Any:
+async def _echo_later(params: Any, state: Any) -> Any:
     return params

@@ -25,17 +25,17 @@ from django_workflows.testing import WorkflowTester
 pytestmark = pytest.mark.django_db
 
 
-@workflow(name="tests.definitions.ship", on="Order.placed", when="total > 100")
+@workflow(name="tests.definitions.ship", on="Tests.placed", when="total > 100")
 async def ship(order: dict[str, Any]) -> Any:
     return order["total"]
 
 
-@workflow(name="tests.definitions.archive", on="Order.archived", version="1")
+@workflow(name="tests.definitions.archive", on="Tests.archived", version="1")
 async def archive_v1(order: Any) -> str:
     return "old"
 
 
-@workflow(name="tests.definitions.archive", on="Order.archived", version="2")
+@workflow(name="tests.definitions.archive", on="Tests.archived", version="2")
 async def archive_v2(order: Any) -> str:
     return "new"
 
@@ -59,10 +59,10 @@ def started(runs: list[Run]) -> list[str]:
 
 
 def test_event_starts_all_that_wait_for_it(workflows: WorkflowTester) -> None:
-    define("big", ("Order.placed", "total > 100"))
-    define("all", "Order.placed")
-    define("other", "Order.paid", "Order.Placed")
-    runs = handle_event("Order.placed", {"total": 200})
+    define("big", ("Tests.placed", "total > 100"))
+    define("all", "Tests.placed")
+    define("other", "Tests.paid", "Tests.Placed")
+    runs = handle_event("Tests.placed", {"total": 200})
     assert started(runs) == ["all", "big", "tests.definitions.ship"]
     workflows.run_until_idle()
     assert [run.result() for run in runs] == [
@@ -70,12 +70,12 @@ def test_event_starts_all_that_wait_for_it(workflows: WorkflowTester) -> None:
         {"a": {"total": 200}},
         200,
     ]
-    assert started(handle_event("Order.placed", {"total": 1})) == ["all"]
-    assert handle_event("order.placed", {"total": 200}) == []
+    assert started(handle_event("Tests.placed", {"total": 1})) == ["all"]
+    assert handle_event("tests.placed", {"total": 200}) == []
 
 
 def test_newest_version_of_a_workflow_is_started(workflows: WorkflowTester) -> None:
-    [run] = handle_event("Order.archived", {})
+    [run] = handle_event("Tests.archived", {})
     workflows.run_until_idle()
     assert run.result() == "new"
 
@@ -105,14 +105,14 @@ def test_several_matching_triggers_start_a_definition_once() -> None:
 
 @pytest.mark.parametrize("event_id", ["evt-1", "e" * 1000])
 def test_same_event_starts_nothing_twice(event_id: str) -> None:
-    define("once", "Order.placed")
+    define("once", "Tests.placed")
     data = {"total": 200}
-    first = handle_event("Order.placed", data, event_id)
-    again = handle_event("Order.placed", {"total": 500}, event_id=event_id)
+    first = handle_event("Tests.placed", data, event_id)
+    again = handle_event("Tests.placed", {"total": 500}, event_id=event_id)
     assert [run.pk for run in again] == [run.pk for run in first]
     assert Run.objects.count() == 2
-    define("twice", "Order.placed")
-    third = handle_event("Order.placed", data, event_id="another")
+    define("twice", "Tests.placed")
+    third = handle_event("Tests.placed", data, event_id="another")
     assert started(third) == ["once", "tests.definitions.ship", "twice"]
 
 

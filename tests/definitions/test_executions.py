@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -260,8 +261,6 @@ def test_retry_delay_is_always_the_same(
 def test_timeout_is_that_of_one_attempt(workflows: WorkflowTester) -> None:
     @action("tests_slow")
     def slow(params: Any) -> None:
-        import time
-
         end = time.monotonic() + 0.02
         while time.monotonic() < end:
             pass

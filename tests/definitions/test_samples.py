@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_workflows import WorkflowRunFailedError, definitions
-from django_workflows.definitions import DefinedWorkflow
+from django_workflows.definitions import DefinedWorkflow, action
 from django_workflows.testing import WorkflowTester
 from tests.definitions.conftest import Diary
 
@@ -228,8 +228,6 @@ def test_triggers(workflows: WorkflowTester, diary: Diary) -> None:
 
 
 def test_error_handling(workflows: WorkflowTester, diary: Diary) -> None:
-    from django_workflows.definitions import action
-
     @action("notify-admin")
     def notify_admin(params: Any, state: Any) -> str:
         return f"told about {params['id']}"

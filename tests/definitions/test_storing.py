@@ -132,8 +132,5 @@ def test_class_that_makes_no_sense_is_refused_when_it_is_used() -> None:
         id = "tests-wrong"
         steps = ({"id": "a", "action": "nix"},)
 
-    try:
-        with pytest.raises(InvalidDefinitionError, match="'nix'"):
-            definitions.start("tests-wrong")
-    finally:
-        classes.remove("tests-wrong")
+    with pytest.raises(InvalidDefinitionError, match="'nix'"):
+        definitions.start("tests-wrong")

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from django_workflows.conf import DEFAULTS
 from django_workflows.testing import WorkflowTester
+from tests.definitions.registered import registered_for_a_while
 from tests.docs.pages import PAGES, ROOT, Example, examples
 
 
@@ -24,7 +25,8 @@ def module(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     name = "_".join(relative.parts).replace("-", "_").lower() + "_examples"
     module = ModuleType(name)
     sys.modules[name] = module
-    yield module
+    with registered_for_a_while():
+        yield module
     del sys.modules[name]
 
 
