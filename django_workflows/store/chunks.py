@@ -80,16 +80,19 @@ def find_stored(database: BaseDatabaseWrapper, each: Append, after: int) -> int 
     """The index of the last chunk that an attempt has in a stream behind one index.
 
     For an append whose outcome is unknown, where the attempt makes one after the other:
-    if there is such a chunk, it was stored.
+    if there is such a chunk, it was stored. The server may not know yet that it lost
+    its client, and commit only now; it holds the stream's lock until then.
     """
     index = database.ops.quote_name("index")
-    with database.cursor() as cursor:
-        cursor.execute(
-            f"SELECT MAX({index}) FROM django_workflows_streamchunk "
-            f"WHERE stream_id = %s AND {index} > %s AND step_id = %s AND attempt = %s",
-            (each.stream_id, after, each.author.step_id, each.author.attempt),
-        )
-        found: int | None = cursor.fetchone()[0]
+    with transaction(database):
+        _lock_streams(database, {each.stream_id})
+        with database.cursor() as cursor:
+            cursor.execute(
+                f"SELECT MAX({index}) FROM django_workflows_streamchunk WHERE "
+                f"stream_id = %s AND {index} > %s AND step_id = %s AND attempt = %s",
+                (each.stream_id, after, each.author.step_id, each.author.attempt),
+            )
+            found: int | None = cursor.fetchone()[0]
     return found
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import InterfaceError, InternalError, OperationalError
+from django.db.utils import Error, InterfaceError, InternalError, OperationalError
 
 from django_workflows.store.chunks import Append, append, find_stored
 from django_workflows.store.database import private_connection
@@ -193,7 +193,7 @@ class Flusher:
                     find_stored(database, each, buffer.last_index)
                     for buffer, each in taken
                 ]
-            except _LOST:
+            except Error:
                 continue
             rest = []
             with self.lock:

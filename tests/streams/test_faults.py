@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.utils import DataError, OperationalError
 from pytest_django.fixtures import Settings
 
@@ -25,8 +26,9 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Run, StreamChunk
-from django_workflows.store.chunks import append
+from django_workflows.store.chunks import append, find_stored
 from django_workflows.worker import flusher
+from tests.cluster.harness import until
 from tests.faults.threads import one_worker
 
 
@@ -142,6 +144,62 @@ def test_nothing_is_lost_or_doubled_whatever_the_connection_does(
     assert all(numbers == list(range(60)) for numbers in found.values())
     assert indexes(run) == list(range(len(values)))
     assert set(fates) == {"never", "unknown", "stored"}
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="its transactions end with their process"
+)
+def test_a_transaction_that_outlives_its_connection_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server commits after its client has asked whether it did: without the lock
+    the client would find nothing, and store the chunks once more."""
+    has_written, was_asked = threading.Event(), threading.Event()
+    transactions = 0
+    orphan: list[threading.Thread] = []
+
+    def go_on(appends: Any) -> None:
+        try:
+            with transaction.atomic():
+                append(connection, appends)
+                has_written.set()
+                until(lambda: was_asked.is_set() or _somebody_waits(), "a question")
+        finally:
+            connection.close()
+
+    def lose_connection(database: Any, appends: Any) -> Any:
+        nonlocal transactions
+        transactions += 1
+        if transactions != 2:  # the first makes the stream
+            return append(database, appends)
+        orphan.append(threading.Thread(target=go_on, args=(appends,)))
+        orphan[0].start()
+        assert has_written.wait(30)
+        raise OperationalError("the connection was lost")
+
+    def ask(*args: Any) -> Any:
+        found = find_stored(*args)
+        was_asked.set()
+        return found
+
+    monkeypatch.setattr(flusher, "append", lose_connection)
+    monkeypatch.setattr(flusher, "find_stored", ask)
+    run = start(writing, "once")
+    run.result(30)
+    orphan[0].join(30)
+    assert list(run.stream("once")) == ["once", "once"]
+
+
+def _somebody_waits() -> bool:
+    """Whether the server makes a transaction wait for a lock."""
+    waiting = {
+        "postgresql": "SELECT COUNT(*) FROM pg_locks WHERE NOT granted",
+        "mysql": "SELECT variable_value FROM information_schema.global_status "
+        "WHERE variable_name = 'Innodb_row_lock_current_waits'",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(waiting[connection.vendor])
+        return int(cursor.fetchone()[0]) > 0
 
 
 @step(max_retries=0)
