@@ -146,7 +146,9 @@ class SqliteWaker(Waker):
     """Watches a counter that changes whenever another connection commits."""
 
     def __init__(self, name: str) -> None:
-        self._uri = name if name.startswith("file:") else f"file:{quote(name)}"
+        # Two slashes at its beginning would make its first folder a host.
+        path = f"file://{quote(os.path.abspath(name))}"
+        self._uri = name if name.startswith("file:") else path
         self._woken = threading.Event()
         self._backoff = Backoff()
         self._connection: sqlite3.Connection | None = None

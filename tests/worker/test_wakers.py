@@ -66,6 +66,14 @@ def test_sqlite_waker_notices_a_commit(file_waker: SqliteWaker, tmp_path: Path) 
     timer.join()
 
 
+def test_sqlite_waker_takes_two_slashes_for_one(tmp_path: Path) -> None:
+    waker = SqliteWaker(f"/{tmp_path}/a.db")
+    assert not waker.wait(0.0)
+    _commit(waker, tmp_path / "a.db")
+    assert waker.wait(5.0)
+    waker.close()
+
+
 def test_sqlite_waker_says_look_again_when_the_file_is_broken(tmp_path: Path) -> None:
     path = tmp_path / "broken.db"
     path.write_bytes(b"this is no database" * 100)
