@@ -56,7 +56,10 @@ class RunConsumer(AsyncWebsocketConsumer):
         sender = Sender(self.base_send)
         try:
             async with get_hub().subscribe(wanted.run_id, wanted.namespace) as source:
-                async for message in follow(source, wanted.start, events=events):
+                messages = follow(
+                    source, wanted.start, chunks=wanted.chunks, events=events
+                )
+                async for message in messages:
                     await sender.send(message.text)
             # Servers give a client little time once its connection is being closed.
             await sender.drain()

@@ -33,17 +33,18 @@ class Source(Protocol):
 
 
 async def follow(
-    source: Source, start: int = 0, *, events: bool = False
+    source: Source, start: int = 0, *, chunks: bool = True, events: bool = False
 ) -> AsyncGenerator[Message, None]:
     """Everything there is and will be, until the run has ended.
 
     `start` is an index; a negative one counts from the end. Chunks and entries are told
     in order and by number, so none is lost or told twice whatever happens meanwhile.
+    Without `chunks` the stream does not matter at all, nor whether it is closed.
     """
     sight = await source.sight()
     if start < 0:
         start = max(0, start + (sight.length if sight else 0))
-    client = _Client(source, start, events)
+    client = _Client(source, start if chunks else None, events)
     spoke = time.monotonic()
     while True:
         async for message in client.news(sight):
@@ -62,9 +63,9 @@ async def follow(
 class _Client:
     """What a client has been told."""
 
-    def __init__(self, source: Source, start: int, events: bool) -> None:
+    def __init__(self, source: Source, start: int | None, events: bool) -> None:
         self._log = _Place(source.events, 1) if events else None
-        self._chunks = _Place(source.chunks, start)
+        self._chunks = None if start is None else _Place(source.chunks, start)
         self._status = ""
         self._is_status_last = False
         self._is_told_closed = False
@@ -94,10 +95,11 @@ class _Client:
             self._is_status_last and sight.status == self._status
         ):
             yield self._tell_status(sight.status)
-        if sight.is_closed and not self._is_told_closed:
+        is_closed = sight.has_ended if self._chunks is None else sight.is_closed
+        if is_closed and not self._is_told_closed:
             self._is_status_last = False
             yield CLOSED
-        self._is_told_closed = sight.is_closed
+        self._is_told_closed = is_closed
         self.is_over = sight.has_ended
 
     def _tell_status(self, status: str) -> Message:
@@ -107,9 +109,11 @@ class _Client:
 
     def _places(self, sight: Sight) -> list[tuple[_Place, int]]:
         """Where the client is, and where it could be."""
-        places = [(self._chunks, sight.length)]
+        places = []
         if self._log is not None:
-            places.insert(0, (self._log, sight.last_seq + 1))
+            places.append((self._log, sight.last_seq + 1))
+        if self._chunks is not None:
+            places.append((self._chunks, sight.length))
         return places
 
 

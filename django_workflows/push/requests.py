@@ -24,11 +24,15 @@ INDEX_SCHEMA = {"type": "integer", "minimum": -_LARGEST, "maximum": _LARGEST}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A run, one of its streams, and from which index on it is followed."""
+    """A run, one of its streams, and from which index on it is followed.
+
+    Without `chunks` only what becomes of the run is told.
+    """
 
     run_id: str
     namespace: str
     start: int
+    chunks: bool
 
 
 class FollowView(APIView):
@@ -52,8 +56,12 @@ class FollowView(APIView):
         Raises Http404 for a run that it may not have, and ValidationError.
         """
         run = find_run(request, self, run_id)
+        query = request.query_params
         return Wanted(
-            run.pk, request.query_params.get("namespace", ""), self.start(request)
+            run.pk,
+            query.get("namespace", ""),
+            self.start(request),
+            chunks=query.get("chunks") != "0",
         )
 
     def start(self, request: Request) -> int:

@@ -85,6 +85,12 @@ class StreamView(ErrorsInJSON, FollowView):
                 description="Index of the first chunk; negative: from the end.",
             ),
             OpenApiParameter(
+                "chunks",
+                str,
+                enum=["0"],
+                description="`0`: only what becomes of the run, until it has ended.",
+            ),
+            OpenApiParameter(
                 "Last-Event-ID",
                 # As text: browsers send an empty one, too.
                 {"type": "string", "pattern": "^(-?[0-9]{1,18})?$"},
@@ -121,7 +127,7 @@ async def _followed(wanted: Wanted) -> AsyncGenerator[Message, None]:
     await _give_back_thread()
     async with (
         get_hub().subscribe(wanted.run_id, wanted.namespace) as source,
-        aclosing(follow(source, wanted.start)) as messages,
+        aclosing(follow(source, wanted.start, chunks=wanted.chunks)) as messages,
     ):
         async for message in messages:
             yield message

@@ -39,7 +39,8 @@ async def followed(wanted: Wanted) -> AsyncGenerator[Message, None]:
     may_wait = _places.acquire(blocking=False)
     try:
         with ExitStack() as stack, suppress(_OverError):
-            messages = follow(_Source(wanted, stack, may_wait), wanted.start)
+            source = _Source(wanted, stack, may_wait)
+            messages = follow(source, wanted.start, chunks=wanted.chunks)
             async with aclosing(messages):
                 async for message in messages:
                     yield message

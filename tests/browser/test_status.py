@@ -30,8 +30,7 @@ def test_badge_speaks_the_language_of_the_page(
     websockets.show(BADGE.format("websocket"))
     badge = page.get_by_role("status")
     expect(badge).to_have_text("läuft")
-    # It asks for a stream that has no chunks.
-    assert websockets.queries == [{"namespace": "django_workflows.status"}]
+    assert websockets.queries == [{"chunks": "0"}]
 
 
 def test_badge_of_an_ended_run_does_not_connect(

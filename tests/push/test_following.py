@@ -97,6 +97,13 @@ async def test_stream_is_closed_after_its_last_chunk_and_once() -> None:
     assert await told(source) == expected
 
 
+async def test_who_wants_no_chunks_is_told_of_the_run_alone() -> None:
+    closed = replace(RUNNING, length=2, is_closed=True)
+    expected = ["running", "#1", "#2", "#3", "#4", "completed", "closed"]
+    assert await told(Script(closed, COMPLETED), chunks=False, events=True) == expected
+    assert await told(Script(None), chunks=False) == ["closed"]
+
+
 async def test_end_waits_until_everything_could_be_read() -> None:
     source = Script(RUNNING, COMPLETED, COMPLETED, unreadable=1)
     assert await told(source) == ["running", "0", "1", "2", "completed", "closed"]

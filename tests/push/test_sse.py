@@ -108,6 +108,15 @@ def test_where_it_begins(
     assert found[-1] == (None, {"type": "closed"})
 
 
+def test_status_alone(admin_client: Client, said: Run) -> None:
+    assert [
+        message["type"] for _, message in read(admin_client, url(said, "chunks=0"))
+    ] == [
+        "status",
+        "closed",
+    ]
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "status"),
     [

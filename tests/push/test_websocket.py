@@ -110,6 +110,22 @@ async def test_namespaces_are_followed_apart(staff: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+async def test_run_alone_is_followed_beyond_its_streams(staff: dict[str, str]) -> None:
+    run = await waiting_run()
+    async with connected(run.pk, "chunks=0", staff) as socket:
+        await order(TOKEN, {"values": [1], "close": True})
+        assert await run.astream().__anext__() == 1
+        await order(TOKEN, {})
+        messages, code = await socket.rest()
+    assert messages[-2:] == [
+        {"type": "status", "status": "completed"},
+        {"type": "closed"},
+    ]
+    assert {message["type"] for message in messages} == {"status", "closed"}
+    assert code == 1000
+
+
+@pytest.mark.usefixtures("worker")
 async def test_reconnecting_loses_and_repeats_nothing(staff: dict[str, str]) -> None:
     run = await astart(counting, 400, 0.002)
     seen: list[int] = []

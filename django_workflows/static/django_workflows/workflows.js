@@ -571,8 +571,7 @@ export class WorkflowStatus extends WorkflowElement {
   }
 
   query() {
-    // A stream that nobody writes: no chunks, and open as long as the run is.
-    return { namespace: "django_workflows.status" };
+    return { chunks: 0 };
   }
 
   received(message) {
