@@ -34,7 +34,11 @@ from django_workflows.errors import (
     WorkflowError,
     WorkflowRunNotFoundError,
 )
-from django_workflows.http.incoming import UnacceptableBodyError, read_body
+from django_workflows.http.incoming import (
+    UnacceptableBodyError,
+    read_body,
+    was_parsed,
+)
 from django_workflows.models import Run
 
 
@@ -161,8 +165,8 @@ class WorkflowsViewSet(GenericViewSet[Any]):
 def _take_body(request: HttpRequest) -> None:
     """Read the body, within the limit. REST framework would take one that comes in
     chunks, without a length, for none at all."""
-    if request._read_started and not hasattr(request, "_body"):  # type: ignore[attr-defined]
-        return  # a middleware of the project's has parsed it
+    if was_parsed(request):
+        return  # REST framework takes what a middleware of the project's has parsed
     limit = conf.MAX_PAYLOAD_BYTES
     try:
         body = read_body(request, limit)
@@ -173,8 +177,6 @@ def _take_body(request: HttpRequest) -> None:
             413: TooLarge(f"The request is longer than {limit} bytes."),
         }
         raise refusals[error.status] from None
-    request._body = body
-    request._read_started = True  # type: ignore[attr-defined]
     request.META["CONTENT_LENGTH"] = str(len(body))
 
 

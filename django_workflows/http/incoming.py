@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest, RawPostDataException, UnreadablePostError
 
 
 class UnacceptableBodyError(Exception):
@@ -16,14 +16,22 @@ class UnacceptableBodyError(Exception):
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The exact bytes that were sent. Raises UnacceptableBodyError for more of them
-    than allowed, before anything is read if their number is known."""
+    """The exact bytes that were sent; the request keeps them as its `body`.
+
+    Raises UnacceptableBodyError for more of them than allowed, before anything is read
+    if their number is known, and RawPostDataException if `was_parsed`.
+    """
     length = _content_length(request)
     if length is not None and length > limit:
         raise UnacceptableBodyError(413)
+    if was_parsed(request):
+        raise RawPostDataException(
+            "the body of this request is gone: request.POST or request.FILES has read "
+            "it, in a middleware or in the view"
+        )
     try:
         if hasattr(request, "_body"):
-            body = request.body  # somebody has read it before
+            body = request.body
         else:
             body = _stream(request, length).read(limit + 1)
     except UnreadablePostError:
@@ -31,8 +39,16 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
     if len(body) > limit:
         raise UnacceptableBodyError(413)
     if length is not None and len(body) != length:
-        raise UnacceptableBodyError(400)  # cut off, or read by somebody else
+        raise UnacceptableBodyError(400)  # cut off
+    request._body = body
+    request._read_started = True  # type: ignore[attr-defined]
     return body
+
+
+def was_parsed(request: HttpRequest) -> bool:
+    """Whether somebody has read the body, and has not kept its bytes."""
+    is_read: bool = request._read_started  # type: ignore[attr-defined]
+    return is_read and not hasattr(request, "_body")
 
 
 def _content_length(request: HttpRequest) -> int | None:

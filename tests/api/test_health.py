@@ -115,6 +115,13 @@ def test_health_answers_while_the_database_does_not(
     }
 
 
+def test_health_is_open_to_who_signs_in_wrongly(client: Client) -> None:
+    add_worker()
+    answer = client.get(f"{API}/health/", headers={"Authorization": "Basic eDp5"})
+    told = {"status": "ok", "database": True, "worker": True}
+    assert (answer.status_code, answer.json()) == (200, told)
+
+
 def test_health_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Monitoring asks every few seconds; Django would mail each answer to admins."""
     assert Client().get(f"{API}/health/").status_code == 503

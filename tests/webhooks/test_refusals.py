@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.http import RawPostDataException
 from django.test import Client, RequestFactory, override_settings
 
 from django_workflows import (
@@ -115,6 +116,18 @@ def test_body_that_is_cut_off_is_not_delivered(workflows: WorkflowTester) -> Non
     request.META["CONTENT_LENGTH"] = "5"
     assert resume_webhook("w", request).status_code == 400
     assert received(run) == []
+
+
+def test_body_that_the_view_has_parsed(workflows: WorkflowTester) -> None:
+    run = waiting(workflows)
+    gone = RequestFactory().post("/", {"a": "1"})
+    assert gone.POST["a"] == "1"
+    with pytest.raises(RawPostDataException, match=r"request\.POST"):
+        resume_webhook("w", gone)
+    kept = RequestFactory().post("/", {"a": "1"})
+    assert resume_webhook("w", kept).status_code == 202
+    assert kept.POST["a"] == "1"
+    assert [request.form()["a"] for request in received(run)] == ["1"]
 
 
 def test_request_too_large_for_the_log(
