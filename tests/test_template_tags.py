@@ -104,6 +104,12 @@ def test_hostile_values_stay_values(around: str) -> None:
     assert attributes["aria-label"] == HOSTILE
 
 
+def test_namespace_in_the_page_s_own_text_stays_a_value() -> None:
+    """Django takes texts in templates for markup, which a namespace never is."""
+    html = render("{% workflow_stream 'wrun_1' namespace='\"><i>' %}")
+    assert Elements(html).named("workflow-stream")["namespace"] == '"><i>'
+
+
 def test_paths_of_a_site_under_a_prefix() -> None:
     set_script_prefix("/shop/")
     try:
