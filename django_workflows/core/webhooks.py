@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.cookies import CookieError, Morsel
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -111,7 +112,19 @@ def _checked(headers: Headers) -> Headers:
                 f"the value of the header {name} has a line break or another "
                 "character that headers cannot have"
             )
+    for text in headers.getlist("Set-Cookie"):
+        _check_cookie(text)
     return headers
+
+
+def _check_cookie(text: str) -> None:
+    name, has_value, _ = text.partition(";")[0].partition("=")
+    try:
+        Morsel[str]().set(name.strip(), "", "")
+    except CookieError:
+        has_value = ""
+    if not has_value or not text.isascii():
+        raise ValueError("a header Set-Cookie is no cookie: name=value, in ASCII")
 
 
 @dataclass(frozen=True, repr=False)

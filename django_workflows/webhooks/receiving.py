@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import cache
+from http.cookies import Morsel
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -162,10 +163,25 @@ def _to_send(response: WebhookResponse) -> HttpResponse:
     del made.headers["Content-Type"]  # Django's own would be HTML
     for name in response.headers:
         if name == "set-cookie":
-            for cookie in response.headers.getlist(name):
-                made.cookies.load(cookie)
+            for text in response.headers.getlist(name):
+                cookie = _Cookie(text)
+                made.cookies[cookie.key] = cookie
         else:
             made.headers[name] = response.headers[name]
     # Django logs the path of what is answered with 4xx or 5xx: the token is in it.
     made._has_been_logged = True  # type: ignore[attr-defined]
     return made
+
+
+class _Cookie(Morsel[str]):
+    """A cookie as the workflow has written it: taken apart and put together again, it
+    would lose what Python does not know."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        name, _, value = text.partition(";")[0].partition("=")
+        self.set(name.strip(), value.strip(), value.strip())
+        self._text = text
+
+    def OutputString(self, attrs: Container[str] | None = None) -> str:  # noqa: N802
+        return self._text

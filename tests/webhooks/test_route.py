@@ -57,6 +57,23 @@ def test_default_and_static_answers(workflows: WorkflowTester, client: Client) -
     workflows.assert_replays(run)
 
 
+@workflow
+async def setting_cookies(cookies: list[str]) -> None:
+    pairs = [("Set-Cookie", cookie) for cookie in cookies]
+    await create_webhook("w", respond_with=WebhookResponse(headers=pairs))
+
+
+def test_cookies_are_sent_as_they_were_written(
+    workflows: WorkflowTester, client: Client
+) -> None:
+    cookies = ["a=1; Path=/; SameSite=None; Secure; Partitioned", 'b={"c": [1, 2]}']
+    start(setting_cookies, cookies)
+    workflows.run_until_idle()
+    answer = client.post(f"{ROUTE}w")
+    assert [cookie.OutputString() for cookie in answer.cookies.values()] == cookies
+    assert answer.cookies["a"].value == "1"
+
+
 @pytest.mark.parametrize(
     "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"]
 )
