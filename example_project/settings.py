@@ -83,6 +83,9 @@ WORKFLOWS = {
     "BASE_URL": "http://localhost:8000",
 }
 
+# Mails that the shop's processes send are written to standard output.
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
 # What writes the stories: a class with the methods of `stories.text_models.TextModel`.
 TEXT_MODEL = "example_project.stories.text_models.Storyteller"
 
