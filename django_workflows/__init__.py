@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from django_workflows.core.serialization import ModelRef, register_type
     from django_workflows.core.signatures import hmac_signature
     from django_workflows.core.webhooks import WebhookRequest, WebhookResponse
+    from django_workflows.definitions.actions import action
+    from django_workflows.definitions.classes import DefinedWorkflow
+    from django_workflows.definitions.events import ahandle_event, handle_event
+    from django_workflows.definitions.schema import StepDefinition, Trigger
     from django_workflows.errors import (
         ChildWorkflowError,
         DuplicateRunError,
@@ -113,6 +117,10 @@ _HOMES = {
     "core.serialization": "ModelRef register_type",
     "core.webhooks": "WebhookRequest WebhookResponse",
     "core.signatures": "hmac_signature",
+    "definitions.actions": "action",
+    "definitions.classes": "DefinedWorkflow",
+    "definitions.events": "ahandle_event handle_event",
+    "definitions.schema": "StepDefinition Trigger",
     "errors": _ERRORS,
     "http.fetching": "fetch",
     "http.response": "FetchResponse",
@@ -142,6 +150,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BulkResult",
     "ChildWorkflowError",
+    "DefinedWorkflow",
     "DuplicateRunError",
     "FatalError",
     "FetchResponse",
@@ -164,10 +173,12 @@ __all__ = [
     "Step",
     "StepCancelledError",
     "StepCrashedError",
+    "StepDefinition",
     "StepError",
     "StepFailedError",
     "StepMetadata",
     "StepTimeoutError",
+    "Trigger",
     "UnknownCodeError",
     "Webhook",
     "WebhookRequest",
@@ -185,8 +196,10 @@ __all__ = [
     "Writable",
     "__version__",
     "acancel_runs",
+    "action",
     "aget_hook_by_token",
     "aget_run",
+    "ahandle_event",
     "aresume_hook",
     "aresume_webhook",
     "aretry_runs",
@@ -206,6 +219,7 @@ __all__ = [
     "get_step_metadata",
     "get_workflow_metadata",
     "get_writable",
+    "handle_event",
     "hmac_signature",
     "now",
     "patched",
