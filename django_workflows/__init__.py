@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         start,
         start_many,
     )
+    from django_workflows.store.schedules import acreate_schedule, create_schedule
     from django_workflows.webhooks.receiving import aresume_webhook, resume_webhook
     from django_workflows.worker.q2.settings import q_cluster
 
@@ -141,6 +142,7 @@ _HOMES = {
     ),
     "store.hooks": "aget_hook_by_token aresume_hook get_hook_by_token resume_hook",
     "store.launching": "aget_run astart astart_many get_run start start_many",
+    "store.schedules": "acreate_schedule create_schedule",
     "webhooks.receiving": "aresume_webhook resume_webhook",
     "worker.q2.settings": "q_cluster",
 }
@@ -196,6 +198,7 @@ __all__ = [
     "Writable",
     "__version__",
     "acancel_runs",
+    "acreate_schedule",
     "action",
     "aget_hook_by_token",
     "aget_run",
@@ -209,6 +212,7 @@ __all__ = [
     "cancel_runs",
     "continue_as_new",
     "create_hook",
+    "create_schedule",
     "create_webhook",
     "define_hook",
     "deprecate_patch",

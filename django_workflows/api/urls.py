@@ -25,6 +25,7 @@ from django_workflows.api.health import HealthViewSet, WorkerViewSet
 from django_workflows.api.hooks import HookViewSet
 from django_workflows.api.logs import EventViewSet, StepViewSet
 from django_workflows.api.runs import RunViewSet
+from django_workflows.api.schedules import ScheduleViewSet
 from django_workflows.api.workflows import WorkflowViewSet
 from django_workflows.http.tokens import CONVERTER
 from django_workflows.push.sse import StreamView
@@ -99,6 +100,7 @@ router.register(r"runs/(?P<id>[^/]+)/events", EventViewSet, basename="run-event"
 router.register(r"runs/(?P<id>[^/]+)/steps", StepViewSet, basename="run-step")
 router.register("definitions", DefinitionViewSet, basename="definition")
 router.register("events", BusinessEventViewSet, basename="business-event")
+router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("workers", WorkerViewSet, basename="worker")
 

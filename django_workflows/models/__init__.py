@@ -6,6 +6,7 @@ from django_workflows.models.event import Event
 from django_workflows.models.hook import Hook
 from django_workflows.models.limit import Limit
 from django_workflows.models.run import Run
+from django_workflows.models.schedule import Schedule
 from django_workflows.models.step import Step
 from django_workflows.models.stream import Stream, StreamChunk
 from django_workflows.models.worker import Worker
@@ -16,6 +17,7 @@ __all__ = [
     "Hook",
     "Limit",
     "Run",
+    "Schedule",
     "Step",
     "Stream",
     "StreamChunk",

@@ -19,6 +19,7 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.limits import next_start_us
 from django_workflows.store.run_claims import candidates_sql
+from django_workflows.store.schedule_times import next_of_schedules
 from django_workflows.store.step_claims import steps_on_offer
 
 
@@ -47,11 +48,16 @@ _NEXT_DUES = """
         WHERE queue {queues} AND due_at > %s AND NOT (limit_key = '')
     ), (
         SELECT r.deadline_at FROM {deadlines} ORDER BY r.deadline_at LIMIT 1
-    ), EXISTS (SELECT 1 FROM {told_to_end})
+    ), EXISTS (SELECT 1 FROM {told_to_end}), ({schedules})
 """
 
 
-def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> Due:
+def look(
+    queues: Sequence[str],
+    database: BaseDatabaseWrapper | None = None,
+    *,
+    with_schedules: bool = True,
+) -> Due:
     """Look for due work of workflows and steps that this process knows."""
     database = database or connection()
     workflows = registry.workflow_keys()
@@ -75,18 +81,26 @@ def look(queues: Sequence[str], database: BaseDatabaseWrapper | None = None) -> 
             if any(line.may_start for line in lines):
                 return Due(True, 0.0)
         since = moment(database, since_us)
+        schedules, known = next_of_schedules(database)
+        times_of_queues = [*queues, since] * 4
         cursor.execute(
             _NEXT_DUES.format(
                 queues=f"IN ({marks(queues)})",
                 deadlines=DEADLINES,
                 told_to_end=told_to_end(database),
+                schedules=schedules if with_schedules else "SELECT NULL",
             ),
-            [*queues, since, *queues, since, *queues, since, *queues, since],
+            [*times_of_queues, *(known if with_schedules else ())],
         )
-        *times, deadline, is_told = cursor.fetchone()
-        if is_told or (deadline is not None and to_us(deadline) <= since_us):
+        *times, deadline, is_told, scheduled = cursor.fetchone()
+        for time in (deadline, scheduled):
+            if time is not None and to_us(time) <= since_us:
+                return Due(True, 0.0)
+        if is_told:
             return Due(True, 0.0)
-        next_dues = [to_us(time) for time in (*times, deadline) if time is not None]
+        next_dues = [
+            to_us(time) for time in (*times, deadline, scheduled) if time is not None
+        ]
         next_start = next_start_us(lines)
         next_dues += [] if next_start is None else [next_start]
     if not next_dues:

@@ -25,6 +25,7 @@ from django_workflows.store.announcements import News
 from django_workflows.store.attempts import cut_attempts, running_at
 from django_workflows.store.control.expiring import end_expired
 from django_workflows.store.rounds import free_run, mark_alone, owned_runs
+from django_workflows.store.scheduling import serve_schedules
 from django_workflows.worker import pausing, steps
 from django_workflows.worker.agenda import LOOK_US, Agenda
 from django_workflows.worker.attempt import (
@@ -101,6 +102,7 @@ class Reactor:
         self._random = random.Random()
         self._next_show_us = 0
         self._next_ending_us = 0
+        self._next_schedule_us = 0
         self._next_check_us = 0
         self._met_suspects = False
 
@@ -117,7 +119,7 @@ class Reactor:
         For time that stands still. Real time lets a look rest upon the last one.
         """
         self.agenda.looks_due = True
-        self.agenda.next_steps_us = self._next_ending_us = 0
+        self.agenda.next_steps_us = self._next_ending_us = self._next_schedule_us = 0
 
     def report(self, ended: Ended) -> None:
         """Hand in the end of an attempt."""
@@ -190,6 +192,8 @@ class Reactor:
         found = False
         if claim and now_us >= self._next_ending_us:
             found = self._end_expired(now_us)
+        if claim and now_us >= self._next_schedule_us:
+            found |= self._serve_schedules(now_us)
         if self.owned:
             inboxes = history.read_owned_inboxes(self.database, self.worker_id)
             for run_id, rows in inboxes.items():
@@ -232,6 +236,15 @@ class Reactor:
                 self.executor.cancel(step_id)
             self._forget(run)
         return bool(expired.ids)
+
+    def _serve_schedules(self, now_us: int) -> bool:
+        """Start what schedules say is due."""
+        self._next_schedule_us = now_us + LOOK_US
+        served = serve_schedules(self.database)
+        if served.next_us is not None and served.next_us < now_us + LOOK_US:
+            self._next_schedule_us = served.next_us
+            self.agenda.look_at(served.next_us)
+        return served.count > 0
 
     def _claim_runs(self) -> bool:
         limit = min(CLAIM_BATCH, CAPACITY - len(self.owned))

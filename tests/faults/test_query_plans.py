@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: "SCAN e" is a full scan; "SCAN e USING INDEX dw_event_inbox" one of a partial index.
 FULL_SCAN = re.compile(
-    r"^SCAN (django_workflows_(event|run|step|hook)|[ersh]|U\d+)$"
+    r"^SCAN (django_workflows_(event|run|step|hook|schedule)|[ersh]|U\d+)$"
     # All open runs, sleepers included, are nearly as many.
     r"|USING (COVERING )?INDEX dw_run_status_created"
 )

@@ -37,7 +37,7 @@ def cancel(run: Run, reason: str = "") -> None:
         require_open(run.pk, run.status, "cancelled")
         if _cancel_unbegun(run, reason):
             return
-        if not _is_cancelling(run):
+        if not is_cancelling(run):
             detail = json.dumps({"reason": reason})
             insert_inbox(database, run.pk, CANCEL_REQUESTED, detail=detail)
         elif run.status == Run.Status.PAUSED:
@@ -47,7 +47,7 @@ def cancel(run: Run, reason: str = "") -> None:
         notify(database, DUE, [run.queue])
 
 
-def _is_cancelling(run: Run) -> bool:
+def is_cancelling(run: Run) -> bool:
     """Whether the run has been asked already: a second request must not cut off the
     clean-up that the first one began. What came before a retry in place is void."""
     events = Event.objects.using(alias()).filter(run_id=run.pk)
