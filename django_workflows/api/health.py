@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -48,6 +49,22 @@ class HealthSerializer(serializers.Serializer[Any]):
     )
 
 
+def health_report(may_see_details: Callable[[], bool]) -> dict[str, Any]:
+    """The state of the engine as JSON. Details are asked for, and who may see them is,
+    only if the database answers."""
+    found = health()
+    told: dict[str, Any] = {
+        "status": "ok" if found.is_healthy else "unhealthy",
+        "database": found.database,
+        "worker": found.worker,
+    }
+    if found.database and may_see_details():
+        told["workers"] = fresh_workers().count()
+        told.update(asdict(health_details()))
+    shown = HealthSerializer(told).data
+    return {name: shown[name] for name in told}
+
+
 # Without a transaction around it: a database that is away is an answer.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class HealthViewSet(WorkflowsViewSet):
@@ -74,18 +91,9 @@ class HealthViewSet(WorkflowsViewSet):
 
         Open to everyone; staff is told what waits, and for how long.
         """
-        found = health()
-        told: dict[str, Any] = {
-            "status": "ok" if found.is_healthy else "unhealthy",
-            "database": found.database,
-            "worker": found.worker,
-        }
-        if found.database and self._is_staff(request):
-            told["workers"] = fresh_workers().count()
-            told.update(asdict(health_details()))
-        shown = HealthSerializer(told).data
-        answer = Response({name: shown[name] for name in told})
-        if not found.is_healthy:
+        report = health_report(lambda: self._is_staff(request))
+        answer = Response(report)
+        if report["status"] != "ok":
             answer.status_code = 503
             # An answer, not an error of ours, which Django would mail to the admins.
             answer._has_been_logged = True  # type: ignore[attr-defined]
@@ -130,6 +138,13 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         return [name for name in worker.queues.split(",") if name]
 
 
+def worker_list(workers: Iterable[Worker]) -> list[dict[str, Any]]:
+    """Workers as JSON."""
+    fresh = set(fresh_workers().values_list("pk", flat=True))
+    shown = WorkerSerializer(list(workers), many=True, context={"fresh": fresh})
+    return list(shown.data)
+
+
 class WorkerViewSet(WorkflowsViewSet):
     """The processes at work, and those that were."""
 
@@ -142,6 +157,4 @@ class WorkerViewSet(WorkflowsViewSet):
     def list(self, request: Request) -> Response:
         """List workers, by when they were started."""
         workers = self.paginate_queryset(self.get_queryset())
-        fresh = set(fresh_workers().values_list("pk", flat=True))
-        shown = WorkerSerializer(workers, many=True, context={"fresh": fresh})
-        return self.get_paginated_response(shown.data)
+        return self.get_paginated_response(worker_list(workers or []))

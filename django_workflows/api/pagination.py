@@ -13,12 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError as FieldError
-from django.db.models import F, Field, Model, QuerySet
-from django.db.models.fields.tuple_lookups import (
-    Tuple,
-    TupleGreaterThan,
-    TupleLessThan,
-)
+from django.db.models import Field, Model, QuerySet
 from django.template import loader
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -26,6 +21,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
+
+from django_workflows.store.paging import beyond
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,9 @@ class KeysetPagination(BasePagination):
         cursor = self._cursor(request, queryset.model)
         goes_down = is_descending ^ (cursor is not None and cursor.is_backward)
         if cursor is not None:
-            queryset = _beyond(queryset, self._fields, cursor.values, goes_down)
+            queryset = beyond(
+                queryset, self._fields, cursor.values, goes_down=goes_down
+            )
         sign = "-" if goes_down else ""
         rows = list(queryset.order_by(*(sign + f for f in self._fields))[: size + 1])
         has_more, page = len(rows) > size, rows[:size]
@@ -197,21 +196,6 @@ def _parameter(
         "description": description,
         "schema": schema or {"type": "string"},
     }
-
-
-def _beyond(
-    queryset: QuerySet[Any], names: list[str], values: tuple[Any, ...], goes_down: bool
-) -> QuerySet[Any]:
-    """The rows behind a position, or before it if we go down."""
-    suffix = "lt" if goes_down else "gt"
-    if len(names) == 1:
-        return queryset.filter(**{f"{names[0]}__{suffix}": values[0]})
-    # The tuples as such, which PostgreSQL and SQLite find in an index, and for MariaDB,
-    # which does not, where their first part begins.
-    lookup = TupleLessThan if goes_down else TupleGreaterThan
-    return queryset.filter(
-        lookup(Tuple(*map(F, names)), values), **{f"{names[0]}__{suffix}e": values[0]}
-    )
 
 
 def _plain(value: Any) -> Any:

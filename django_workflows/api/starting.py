@@ -70,13 +70,18 @@ class StartSerializer(serializers.Serializer[Any]):
     )
 
 
-def start_run(given: dict[str, Any], check: Callable[[Run], None]) -> tuple[Run, bool]:
+def start_run(
+    given: dict[str, Any],
+    check: Callable[[Run], None],
+    find: Callable[[str], Workflow[..., Any]] | None = None,
+) -> tuple[Run, bool]:
     """Start what a valid `StartSerializer` describes; whether the run is new.
 
-    `check` refuses a run that the client may not have: nothing is started then. Raises
+    `check` refuses a run that the client may not have: nothing is started then. `find`
+    knows the workflows that may be started; by default those marked so. Raises
     ValidationError, by parameter or by the part of the body that is wrong.
     """
-    workflow = _find(given["workflow"])
+    workflow = (find or _find_marked)(given["workflow"])
     configured = _configured(workflow, given)
     try:
         args, kwargs = check_arguments(
@@ -98,7 +103,7 @@ def start_run(given: dict[str, Any], check: Callable[[Run], None]) -> tuple[Run,
     return run, is_new
 
 
-def _find(name: str) -> Workflow[..., Any]:
+def _find_marked(name: str) -> Workflow[..., Any]:
     workflow = registry.find_workflow(name)
     if workflow is None or not workflow.api:
         # Whether there is one that may not be started here is nobody's business.

@@ -74,14 +74,14 @@ def health() -> Health:
 
 def fresh_workers() -> QuerySet[Worker]:
     """Workers that have given a sign of life within the lease."""
-    since = _now() - timedelta(seconds=conf.LEASE)
+    since = database_now() - timedelta(seconds=conf.LEASE)
     workers = Worker.objects.using(alias())
     return workers.filter(stopped_at__isnull=True, heartbeat_at__gt=since)
 
 
 def health_details() -> HealthDetails:
     """What waits in the queues, and which runs cannot go on with today's code."""
-    queues = _queues(_now())
+    queues = _queues(database_now())
     return HealthDetails(
         queues=queues,
         oldest_due_at=min(
@@ -92,7 +92,8 @@ def health_details() -> HealthDetails:
     )
 
 
-def _now() -> datetime:
+def database_now() -> datetime:
+    """The database's time."""
     return to_datetime(database_time(connection()))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from django_workflows.models import Run
 from django_workflows.replay.definitions import Workflow
 from django_workflows.testing import WorkflowTester
 from tests.engine.deploys import Deploys, deploy
+from tests.management.commands import run_command
 
 __all__ = ["deploy"]
 
@@ -43,16 +43,6 @@ async def draws(number: int = 0) -> None:
 
 def shop(code: Callable[..., Any]) -> Callable[[], Workflow[..., Any]]:
     return lambda: workflow(name="shop.order")(code)
-
-
-def run_command(*arguments: str) -> tuple[int, str]:
-    """The exit code and what was printed."""
-    out = StringIO()
-    try:
-        call_command("workflows", *arguments, stdout=out)
-    except SystemExit as end:
-        return int(end.code or 0), out.getvalue()
-    return 0, out.getvalue()
 
 
 @pytest.fixture

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 
+from django_workflows.errors import WorkflowError
 from django_workflows.management import subcommands
 from django_workflows.management.subcommands.base import BaseSubcommand
+
+#: Exit codes of what was interrupted, as shells know them: 128 and the signal.
+_INTERRUPTED, _NOBODY_READS = 130, 141
 
 
 class Command(BaseCommand):
@@ -24,7 +33,9 @@ class Command(BaseCommand):
         parsers = parser.add_subparsers(
             dest="subcommand", metavar="SUBCOMMAND", required=True
         )
-        self._subcommands = dict(self._find())
+        self._subcommands = {
+            name: found(self.stdout, self.stderr) for name, found in sorted(_find())
+        }
         for name, subcommand in self._subcommands.items():
             added = parsers.add_parser(
                 name, help=subcommand.help, description=subcommand.help
@@ -36,14 +47,46 @@ class Command(BaseCommand):
         subcommand = self._subcommands[options["subcommand"]]
         # `call_command(stdout=...)` puts others there after the parser was made.
         subcommand.stdout, subcommand.stderr = self.stdout, self.stderr
-        if code := subcommand.handle(argparse.Namespace(**options)):
+        if code := _run(subcommand, argparse.Namespace(**options)):
             sys.exit(code)
 
-    def _find(self) -> list[tuple[str, BaseSubcommand]]:
-        found = []
-        for module in iter_modules(subcommands.__path__):
-            if module.name != "base":
-                home = import_module(f"{subcommands.__name__}.{module.name}")
-                subcommand = home.Subcommand(self.stdout, self.stderr)
-                found.append((module.name.replace("_", "-"), subcommand))
-        return sorted(found)
+
+def _run(subcommand: BaseSubcommand, options: argparse.Namespace) -> int:
+    """The exit code. What somebody can do about is told as a ``CommandError``."""
+    try:
+        code = subcommand.handle(options)
+        subcommand.stdout.flush()
+    except WorkflowError as error:
+        raise CommandError(str(error)) from error
+    except (OperationalError, ProgrammingError) as error:
+        raise CommandError(
+            f"The database refuses: {str(error).strip()}. Is it running, and are the "
+            "migrations applied (manage.py migrate)?"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise CommandError(f"This is no valid text: {error.object!r}") from error
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Such as `| head`: it has what it wants, and Python shall not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
+    return code
+
+
+def _find() -> Iterator[tuple[str, type[BaseSubcommand]]]:
+    for module in iter_modules(subcommands.__path__):
+        home = import_module(f"{subcommands.__name__}.{module.name}")
+        for found in _defined_in(home):
+            yield found.name or module.name.replace("_", "-"), found
+
+
+def _defined_in(home: ModuleType) -> Iterator[type[BaseSubcommand]]:
+    for value in vars(home).values():
+        if (
+            isinstance(value, type)
+            and issubclass(value, BaseSubcommand)
+            and value.__module__ == home.__name__
+            and not inspect.isabstract(value)
+        ):
+            yield value

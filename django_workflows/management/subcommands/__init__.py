@@ -1,5 +1,6 @@
-"""The subcommands of ``manage.py workflows``: one module each, named like it.
+"""The subcommands of ``manage.py workflows``, by subject.
 
-A module holds one subclass of :class:`~.base.Subcommand` called ``Subcommand``; a
-dash in the name is an underscore in the module's. Nothing else has to be told of it.
+A module's concrete subclasses of :class:`~.base.BaseSubcommand` are subcommands, named
+by ``name`` or else like their module, where a dash is an underscore. Nothing else has
+to be told of it.
 """

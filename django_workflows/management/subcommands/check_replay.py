@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from contextlib import redirect_stdout
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from django_workflows.errors import UnknownCodeError
-from django_workflows.management.subcommands.base import BaseSubcommand
+from django_workflows.management.subcommands.base import BaseSubcommand, add_json
 
 
 class Subcommand(BaseSubcommand):
@@ -38,7 +37,7 @@ class Subcommand(BaseSubcommand):
         parser.add_argument(
             "--fail-fast", action="store_true", help="Stop at the first that breaks."
         )
-        parser.add_argument("--json", action="store_true", help="Print JSON.")
+        add_json(parser)
 
     def handle(self, options: argparse.Namespace) -> int:
         """Print what would break; 1 if anything would."""
@@ -55,7 +54,7 @@ class Subcommand(BaseSubcommand):
         except (OSError, ValueError, UnknownCodeError) as error:
             raise CommandError(str(error)) from error
         if options.json:
-            self.stdout.write(json.dumps(report.as_json(), indent=1))
+            self.output.json(report.as_json())
         else:
             self.stdout.write(str(report))
         return 1 if report.broken else 0

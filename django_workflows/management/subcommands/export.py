@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from django_workflows.errors import WorkflowRunNotFoundError
-from django_workflows.management.subcommands.base import BaseSubcommand
+from django_workflows.management.subcommands.base import (
+    BaseSubcommand,
+    add_run,
+    find_run,
+)
 
 
 class Subcommand(BaseSubcommand):
@@ -18,7 +20,7 @@ class Subcommand(BaseSubcommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the run, ``--with-seed`` and ``--json``."""
-        parser.add_argument("run", metavar="RUN", help="The run's id.")
+        add_run(parser)
         parser.add_argument(
             "--with-seed",
             action="store_true",
@@ -32,12 +34,7 @@ class Subcommand(BaseSubcommand):
     def handle(self, options: argparse.Namespace) -> int:
         """Print the document."""
         from django_workflows.store.exports import export_history
-        from django_workflows.store.launching import get_run
 
-        try:
-            run = get_run(options.run)
-        except WorkflowRunNotFoundError as error:
-            raise CommandError(str(error)) from error
-        document = export_history(run, with_seed=options.with_seed)
-        self.stdout.write(json.dumps(document, indent=1))
+        run = find_run(options)
+        self.output.json(export_history(run, with_seed=options.with_seed))
         return 0

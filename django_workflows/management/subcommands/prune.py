@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from django.core.management.base import CommandError, CommandParser
 
 from django_workflows.core.durations import to_seconds
-from django_workflows.management.subcommands.base import BaseSubcommand
+from django_workflows.management.subcommands.base import BaseSubcommand, add_json
 
 
 class Subcommand(BaseSubcommand):
@@ -36,7 +35,7 @@ class Subcommand(BaseSubcommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="Only say how many there are."
         )
-        parser.add_argument("--json", action="store_true", help="Print JSON.")
+        add_json(parser)
 
     def handle(self, options: argparse.Namespace) -> int:
         """Print how many runs were deleted."""
@@ -52,8 +51,7 @@ class Subcommand(BaseSubcommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         if options.json:
-            document = {"runs": count, "dry_run": options.dry_run}
-            self.stdout.write(json.dumps(document))
+            self.output.json({"runs": count, "dry_run": options.dry_run})
         elif options.dry_run:
             self.stdout.write(f"{count} runs would be deleted.")
         else:

@@ -6,7 +6,6 @@ import argparse
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_workflows.errors import WorkflowError
 from django_workflows.management.subcommands.base import BaseSubcommand
 
 
@@ -38,5 +37,5 @@ class Subcommand(BaseSubcommand):
 
         try:
             return run_worker(options.queues or serve_queues(), options.processes)
-        except (ValueError, WorkflowError) as error:
+        except ValueError as error:
             raise CommandError(str(error)) from error

@@ -16,6 +16,7 @@ from django_workflows.store.control.retrying import retry
 from django_workflows.store.control.rows import not_found
 from django_workflows.store.control.terminating import terminate
 from django_workflows.store.database import alias
+from django_workflows.store.history import batches
 
 #: Runs read at a time.
 BATCH = 500
@@ -64,8 +65,11 @@ async def aretry_runs(runs: QuerySet[Run]) -> BulkResult:
     return await sync_to_async(retry_runs)(runs)
 
 
-def for_each(runs: QuerySet[Run], action: Callable[[Run], None]) -> BulkResult:
-    """Do something to each run of a queryset, by id, and collect the refusals."""
+def for_each(
+    runs: QuerySet[Run] | Sequence[str], action: Callable[[Run], None]
+) -> BulkResult:
+    """Do something to each run of a queryset, by id, or to each of those with the ids
+    given, and collect the refusals."""
     result = BulkResult()
     for ids in _batches(runs):
         found = Run.objects.using(alias()).in_bulk(ids)
@@ -82,12 +86,13 @@ def for_each(runs: QuerySet[Run], action: Callable[[Run], None]) -> BulkResult:
     return result
 
 
-def _batches(runs: QuerySet[Run]) -> Iterator[Sequence[str]]:
+def _batches(runs: QuerySet[Run] | Sequence[str]) -> Iterator[Sequence[str]]:
     """The ids of a queryset in their order, while what is done changes who is in it."""
+    if not isinstance(runs, QuerySet):
+        yield from batches(list(dict.fromkeys(runs)), BATCH)
+        return
     if runs.query.is_sliced or runs.query.combinator:
-        ids = sorted(runs.values_list("pk", flat=True))
-        for first in range(0, len(ids), BATCH):
-            yield ids[first : first + BATCH]
+        yield from batches(sorted(runs.values_list("pk", flat=True)), BATCH)
         return
     rest = runs.order_by("pk").values_list("pk", flat=True).distinct()
     last = ""

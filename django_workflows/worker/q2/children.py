@@ -30,6 +30,7 @@ RECYCLED = -2
 """What a django-q2 worker tells the sentinel as it makes room for another one."""
 
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
@@ -55,13 +56,18 @@ def adopt(parent: int, on_term: Handler) -> None:
     On Linux the kernel kills us when the parent dies. A terminal's SIGINT goes to all
     processes at once and is left to the main process.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with_parent(parent, signal.SIGKILL)
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
+
+
+def end_with_parent(parent: int, signum: signal.Signals) -> None:
+    """Get this signal when ``parent`` dies, on Linux; end now if it has already."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signum)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @contextmanager

@@ -1,0 +1,195 @@
+"""How a run stands, in words: what it is waiting for, and why it is where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from django_workflows.core.code_lines import CodeLine, code_line
+from django_workflows.core.failures import Failure
+from django_workflows.core.payloads import unseal
+from django_workflows.core.rendering import error_to_json
+from django_workflows.errors import WorkflowError
+from django_workflows.models import Event, Run, Step
+from django_workflows.replay import events as log
+from django_workflows.store.chains import current_run_id
+from django_workflows.store.database import alias
+from django_workflows.store.health import database_now, fresh_workers
+from django_workflows.store.history import sealed_end
+from django_workflows.store.timeline import Operation
+
+#: Operations named in one sentence.
+_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a run has ended as it did, or is blocked."""
+
+    text: str
+    #: Type and message of what was raised.
+    error: dict[str, str] | None = None
+    #: The lines of the project's code that it comes from: the step's, the workflow's.
+    lines: tuple[CodeLine, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        lines = [line.as_json() for line in self.lines]
+        return {"text": self.text, "error": self.error, "lines": lines}
+
+
+def waiting_for(run: Run, operations: Sequence[Operation]) -> str:
+    """What an open run is waiting for, as a sentence; empty for one that has ended."""
+    if run.is_closed:
+        return ""
+    if run.status == Run.Status.PAUSED:
+        return _("Waiting to be resumed.")
+    if run.blocked_reason:
+        return _("Blocked: waiting for other code, and tried again at %(time)s.") % {
+            "time": _time(run.wake_at)
+        }
+    if run.queued_at is not None:
+        return _("Waiting since %(time)s for a place under its limits.") % {
+            "time": _time(run.queued_at)
+        }
+    if run.status == Run.Status.PENDING:
+        if run.wake_at is not None and run.wake_at > database_now():
+            return _("Waiting for its start at %(time)s.") % {
+                "time": _time(run.wake_at)
+            }
+        return _for_a_worker(run.queue)
+    awaited = [_awaited(each) for each in operations if each.is_open]
+    if not awaited:
+        return _for_a_worker(run.queue) if not run.owner else _("Running its code.")
+    named = "; ".join(awaited[:_MOST])
+    if len(awaited) > _MOST:
+        named = _("%(named)s; and %(count)d more") % {
+            "named": named,
+            "count": len(awaited) - _MOST,
+        }
+    return _("Waiting for %(named)s.") % {"named": named}
+
+
+def cause_of(run: Run) -> Cause | None:
+    """Why a run is blocked, or has ended otherwise than by returning; None if there is
+    nothing to explain."""
+    if run.blocked_reason and not run.is_closed:
+        reason, _newline, stack = run.blocked_reason.partition("\n")
+        return Cause(reason, lines=_lines(stack))
+    explain = {
+        Run.Status.FAILED: _failed,
+        Run.Status.CANCELLED: _stopped,
+        Run.Status.TERMINATED: _stopped,
+        Run.Status.TIMED_OUT: _timed_out,
+        Run.Status.CONTINUED_AS_NEW: _continued,
+    }.get(Run.Status(run.status))
+    return None if explain is None else explain(run)
+
+
+def _awaited(operation: Operation) -> str:
+    values = {"name": operation.name or operation.id, "time": _time(operation.due_at)}
+    if operation.kind == "wait":
+        if operation.name == "sleep":
+            return _("its sleep to end at %(time)s") % values
+        return _("a timer at %(time)s") % values
+    if operation.kind == "hook":
+        return _("a payload for hook %(id)s") % {"id": operation.id}
+    if operation.kind == "child":
+        values |= {"id": operation.run_id, "status": operation.status}
+        return _("child %(name)s, run %(id)s (%(status)s)") % values
+    if not operation.attempts:
+        return _("step %(name)s to be taken by a worker") % values
+    attempt = operation.attempts[-1]
+    values |= {"number": str(attempt.number), "time": _time(attempt.started_at)}
+    if attempt.finished_at is None:
+        return _("step %(name)s, whose attempt %(number)s began at %(time)s") % values
+    values |= {"number": str(attempt.number + 1), "time": _time(attempt.retry_at)}
+    return _("step %(name)s, whose attempt %(number)s is due at %(time)s") % values
+
+
+def _for_a_worker(queue: str) -> str:
+    for served in fresh_workers().values_list("queues", flat=True):
+        if queue in served.split(","):
+            return _("Waiting for a free worker of queue %(queue)s.") % {"queue": queue}
+    return _(
+        "Waiting for a worker of queue %(queue)s, which none serves: start one with "
+        "manage.py workflows worker --queue %(queue)s."
+    ) % {"queue": queue}
+
+
+def _failed(run: Run) -> Cause:
+    sealed = sealed_end(run)
+    error = error_to_json(sealed)
+    text = _("Failed: %(type)s: %(message)s") % error
+    end = _last(run, (log.RUN_FAILED,))
+    lines = _failure_lines(sealed)
+    ids = end.details.get("failed", []) if end is not None else []
+    steps = Event.objects.using(alias()).filter(
+        run_id=run.pk, type=log.STEP_FAILED, correlation_id__in=ids
+    )
+    names = dict(
+        Step.objects.using(alias()).filter(pk__in=ids).values_list("pk", "name")
+    )
+    for event in steps.order_by("seq"):
+        if event.payload is not None:
+            lines = (*_failure_lines(bytes(event.payload)), *lines)
+    if names:
+        text = _("%(text)s (step %(names)s)") % {
+            "text": text,
+            "names": ", ".join(sorted(set(names.values()))),
+        }
+    return Cause(text, error, lines)
+
+
+def _stopped(run: Run) -> Cause:
+    reason = ""
+    asked = (log.RUN_CANCELLED, log.RUN_TERMINATED, log.CANCEL_REQUESTED)
+    for event in _all(run, asked):
+        reason = reason or event.details.get("reason", "")
+    status = str(Run.Status(run.status).label).capitalize()
+    if not reason:
+        return Cause(_("%(status)s, no reason given.") % {"status": status})
+    return Cause(_("%(status)s: %(reason)s") % {"status": status, "reason": reason})
+
+
+def _timed_out(run: Run) -> Cause:
+    return Cause(
+        _("Not done by its deadline, %(time)s.") % {"time": _time(run.deadline_at)}
+    )
+
+
+def _continued(run: Run) -> Cause:
+    return Cause(_("It goes on as run %(id)s.") % {"id": current_run_id(run.pk)})
+
+
+def _failure_lines(sealed: bytes | None) -> tuple[CodeLine, ...]:
+    """The line that a stored failure comes from, if it can be read."""
+    if sealed is None:
+        return ()
+    try:
+        return _lines(Failure.of(unseal(sealed)).traceback)
+    except WorkflowError:
+        return ()  # the error itself says why it cannot be read
+
+
+def _lines(traceback: str) -> tuple[CodeLine, ...]:
+    line = code_line(traceback)
+    return () if line is None else (line,)
+
+
+def _all(run: Run, kinds: Sequence[str]) -> list[Event]:
+    """The run's entries of some types, the last one first."""
+    events = Event.objects.using(alias()).filter(run_id=run.pk, type__in=kinds)
+    return list(events.filter(seq__isnull=False).order_by("-seq"))
+
+
+def _last(run: Run, kinds: Sequence[str]) -> Event | None:
+    return next(iter(_all(run, kinds)), None)
+
+
+def _time(time: datetime | None) -> str:
+    return _("an unknown time") if time is None else f"{localtime(time):%F %T %Z}"
