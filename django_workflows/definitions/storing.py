@@ -108,11 +108,16 @@ class Current:
 
 def current_definitions() -> Iterator[Current]:
     """What every id means now, by id."""
-    rows: dict[str, list[Definition]] = {defined.id: [] for defined in classes.all()}
-    for row in _rows().order_by("definition_id", "version"):
-        rows.setdefault(row.definition_id, []).append(row)
-    for definition_id in sorted(rows):
-        current = _current(definition_id, rows[definition_id])
+    by_id: dict[str, list[Definition]] = {defined.id: [] for defined in classes.all()}
+    # Of most versions nobody wants to know what they say.
+    for row in _rows().defer("content").order_by("version"):
+        by_id.setdefault(row.definition_id, []).append(row)
+    newest = [rows[-1] for rows in by_id.values() if rows]
+    contents = _rows().only("content").in_bulk([row.pk for row in newest])
+    for row in newest:
+        row.content = contents[row.pk].content
+    for definition_id in sorted(by_id):
+        current = _current(definition_id, by_id[definition_id])
         if current is not None:
             yield current
 
@@ -174,16 +179,12 @@ def _store(definition: WorkflowDefinition, *, is_code: bool) -> WorkflowDefiniti
 
 def _store_once(definition: WorkflowDefinition, is_code: bool) -> WorkflowDefinition:
     # Locked, so that what others have committed meanwhile is seen on every database.
-    rows = list(_rows_of(definition.id).select_for_update())
-    newest = rows[-1] if rows else None
+    newest = _rows_of(definition.id).select_for_update().last()
     same_hash = content_hash(definition)
-    known = [row for row in rows if row.content_hash == same_hash]
-    if not is_code:
-        known = [row for row in known if row is newest]
-    if known:
-        if known[-1].deleted_at is not None:
-            _rows().filter(pk=known[-1].pk).update(deleted_at=None)
-        return definition.with_version(known[-1].version)
+    if newest is not None and newest.content_hash == same_hash:
+        if newest.deleted_at is not None:
+            _rows().filter(pk=newest.pk).update(deleted_at=None)
+        return definition.with_version(newest.version)
     row = Definition(
         definition_id=definition.id,
         id_hash=key_hash(definition.id),
@@ -207,8 +208,10 @@ def _text(definition: WorkflowDefinition) -> str:
 
 
 def _rows_of(definition_id: str) -> QuerySet[Definition]:
-    """The versions of an id, from the oldest to the newest."""
-    return _rows().filter(id_hash=key_hash(definition_id)).order_by("version")
+    """The versions of an id, from the oldest to the newest; without what they say,
+    which is read for the one that is wanted."""
+    rows = _rows().filter(id_hash=key_hash(definition_id))
+    return rows.defer("content").order_by("version")
 
 
 def _rows() -> QuerySet[Definition]:

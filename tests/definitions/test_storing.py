@@ -120,6 +120,27 @@ def test_data_under_the_id_of_a_class_use_its_actions(
     assert run.result() == {"z": "hello"}
 
 
+def test_class_registered_after_data_is_newer_again(
+    defined: type[DefinedWorkflow],
+) -> None:
+    data = {"id": "tests-versioned", "steps": [{"id": "z", "action": "greet"}]}
+    assert [register(defined).version, register(data).version] == [1, 2]
+    assert register(defined).version == version("tests-versioned") == 3
+    definitions.delete_definition("tests-versioned")
+    assert register(defined).version == version("tests-versioned") == 3
+
+
+def test_number_of_versions_does_not_change_that_of_queries(
+    django_assert_num_queries: Any,
+) -> None:
+    for wait in range(1, 5):
+        register(with_wait(f"{wait}d"))
+        register(with_wait(f"{wait}h", "other"))
+    with django_assert_num_queries(2):
+        listed = {each.id: each.version for each in definitions.list_definitions()}
+    assert (listed["test"], listed["other"]) == (4, 4)
+
+
 def test_class_can_be_deleted(defined: type[DefinedWorkflow]) -> None:
     assert definitions.delete_definition("tests-versioned")
     assert version("tests-versioned") is None
