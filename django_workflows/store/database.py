@@ -49,9 +49,13 @@ def connection() -> BaseDatabaseWrapper:
 def private_connection() -> BaseDatabaseWrapper:
     """A connection of its own, which nobody's ``close_old_connections`` touches.
 
-    It is for the reactor's statements: a few, over and over, each on a few rows.
+    It is for the reactor's statements: a few, over and over, each on a few rows. Each
+    sees what is committed by then, whatever the project has set for its own.
     """
     database = connections.create_connection(alias())
+    database.settings_dict = copy.deepcopy(database.settings_dict)
+    # With none Django asks MySQL, and `_POSTGRESQL_SETTINGS` PostgreSQL, for it.
+    database.settings_dict["OPTIONS"].pop("isolation_level", None)
     if database.vendor == "sqlite":
         # A transaction that reads first could not become a writing one later.
         database.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
@@ -66,12 +70,12 @@ def private_connection() -> BaseDatabaseWrapper:
 _POSTGRESQL_SETTINGS = (
     "SET plan_cache_mode = force_generic_plan; SET jit = off; "
     "SET enable_seqscan = off; SET enable_mergejoin = off; "
-    "SET idle_in_transaction_session_timeout = '10s'"
+    "SET idle_in_transaction_session_timeout = '10s'; "
+    "SET default_transaction_isolation = 'read committed'"
 )
 
 
 def _prepare_statements(database: BaseDatabaseWrapper) -> None:
-    database.settings_dict = copy.deepcopy(database.settings_dict)
     database.settings_dict["OPTIONS"] |= {
         "server_side_binding": True,
         "prepare_threshold": 1,
