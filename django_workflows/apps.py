@@ -17,11 +17,15 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from django_workflows import checks  # noqa: F401  (registers them)
-        from django_workflows.definitions import interpreter  # noqa: F401  (its workflow)
+        from django_workflows.definitions import (
+            interpreter,  # noqa: F401  (its workflow)
+            scheduled,
+        )
         from django_workflows.http import fetching  # noqa: F401  (registers the step)
         from django_workflows.replay import streams  # noqa: F401  (registers the type)
         from django_workflows.store import answers, launching
 
         launching.install()
         answers.install()
+        scheduled.install()
         autodiscover_modules("workflows")

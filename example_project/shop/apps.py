@@ -13,4 +13,4 @@ class ShopConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import care  # noqa: F401  (registers actions, connects receivers)
+        from . import care, reports  # noqa: F401  (register and connect themselves)
