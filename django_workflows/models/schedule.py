@@ -131,6 +131,12 @@ class Schedule(models.Model):
 
         schedules.save(self, update_fields)
 
+    def clean(self) -> None:
+        """Raise ValidationError for all that ``save()`` would refuse."""
+        from django_workflows.store import schedule_checks
+
+        schedule_checks.check(self, self.changed_fields())
+
     @classmethod
     def from_db(
         cls,

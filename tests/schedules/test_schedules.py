@@ -184,6 +184,20 @@ def test_all_that_is_wrong_is_told_at_once(workflows: WorkflowTester) -> None:
     assert set(caught.value.message_dict) == {"name", "interval", "overlap"}
 
 
+def test_a_row_of_ones_own_is_checked_as_well(workflows: WorkflowTester) -> None:
+    own = Schedule(name="own", workflow=report.name, interval="often")
+    own.args = [3]
+    with pytest.raises(ValidationError, match="not a duration"):
+        own.clean()
+    with pytest.raises(ValidationError, match="not a duration"):
+        own.save()
+    own.interval = 60
+    own.full_clean(exclude=["created_at"])
+    own.save()
+    workflows.advance(60)
+    assert Run.objects.get().result() == "3"
+
+
 def test_options_of_a_start_are_refused(workflows: WorkflowTester) -> None:
     with pytest.raises(ValidationError, match="options of its decorator"):
         create_schedule("bulk", report.options(queue="bulk"), interval=60)
