@@ -1,0 +1,62 @@
+"""Several workers serve a schedule at once, and one that somebody has locked."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+
+from django_workflows import create_schedule, workflow
+from django_workflows.models import Run, Schedule
+from django_workflows.store.scheduling import Served, serve_schedules
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKERS = 3
+
+
+@workflow(name="tests.schedules.ticking")
+async def ticking() -> None:
+    pass
+
+
+@pytest.fixture
+def missed() -> Schedule:
+    """A schedule of whose times five were missed."""
+    schedule = create_schedule("missed", ticking, interval="1h", overlap="allow_all")
+    assert schedule.next_run_at is not None
+    due = schedule.next_run_at - timedelta(hours=5)
+    Schedule.objects.update(next_run_at=due)
+    return schedule
+
+
+def serve(together: threading.Barrier) -> Served:
+    """As a worker on a thread of its own."""
+    try:
+        together.wait(30)
+        return serve_schedules(connection)
+    finally:
+        connection.close()
+
+
+def test_each_time_has_one_run_whoever_looks(missed: Schedule) -> None:
+    together = threading.Barrier(WORKERS)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        served = list(pool.map(serve, [together] * WORKERS))
+    assert 1 <= sum(each.count for each in served) <= WORKERS
+    times = set(Run.objects.values_list("attributes__scheduled_at", flat=True))
+    assert len(times) == Run.objects.count() == 5
+    stored = Schedule.objects.get()
+    assert stored.next_run_at == missed.next_run_at
+
+
+def test_nobody_waits_for_a_schedule_that_is_being_edited(missed: Schedule) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("has no row locks; a writer excludes all others")
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        Schedule.objects.get().pause("editing")
+        assert pool.submit(serve, threading.Barrier(1)).result(30).count == 0
+    assert not Run.objects.exists()
