@@ -279,5 +279,5 @@ def workflow_facts(execution: Execution) -> dict[str, Any]:
         "attempt": info.attempt,
         "key": info.key,
         "queue": info.queue,
-        "attributes": copy.deepcopy(info.attributes),
+        "attributes": copy.deepcopy(info.attributes) if info.attributes else {},
     }

@@ -111,6 +111,8 @@ class Execution:
         self._hold_at_most = 64
         #: The run is being, or has been, dropped from memory.
         self.is_closing = False
+        #: What the code still does is its way out, and none of it is recorded.
+        self.is_over = False
         self._refused = 0
         self.context = Context()
         self.guard = Guard(self.taint) if conf.GUARD else Unguarded()
@@ -145,7 +147,7 @@ class Execution:
         """Drop the run from memory, on the thread that owns it."""
         if self.is_closing:
             return
-        self.is_closing = True
+        self.is_closing = self.is_over = True
         self.loop.forget_ready()
         tasks = [task for task in self.loop.tasks if not task.done()]
         stubborn: list[Any] = []
@@ -175,7 +177,7 @@ class Execution:
         self.event = event
         if event.time > self.loop.now_us:
             self.loop.now_us = event.time
-        self._on_loop(lambda: self._run_burst(event))
+        self._on_loop(self._run_burst, event)
         if self.blocked is not None:
             raise RunBlocked(self.blocked)
         if self.main is not None and self.main.done() and self.end is None:
@@ -183,7 +185,7 @@ class Execution:
             if self.blocked is not None:
                 raise RunBlocked(self.blocked)
 
-    def _on_loop(self, action: Callable[[], None]) -> None:
+    def _on_loop(self, action: Callable[..., None], *args: Any) -> None:
         outer_loop = _get_running_loop()
         outer_hooks = sys.get_asyncgen_hooks()
         # What the collector finds has nothing to do with this run; what its finalizers
@@ -193,7 +195,7 @@ class Execution:
         _set_running_loop(self.loop)
         sys.set_asyncgen_hooks(self._hold, _keep)
         try:
-            action()
+            action(*args)
         finally:
             sys.set_asyncgen_hooks(*outer_hooks)
             _set_running_loop(outer_loop)
@@ -305,7 +307,7 @@ class Execution:
         finally:
             self.guard.unpause(paused)
         if not self.is_over:
-            self._end_with(LogEvent(log.RUN_CONTINUED, payload=payload))
+            self._record_end(LogEvent(log.RUN_CONTINUED, payload=payload))
             self.loop.stop_here()
         raise RunContinues
 
@@ -330,23 +332,27 @@ class Execution:
             end = LogEvent(
                 log.RUN_FAILED, detail=blamed(error), payload=failures.capture(error)
             )
-        self._end_with(end)
+        self._record_end(end)
 
-    def _end_with(self, end: LogEvent) -> None:
-        """Record how the run ends, or compare that with the log while replaying."""
+    def end_with(self, end: LogEvent) -> None:
+        """The run has ended by this entry of its log."""
         self.end = end
-        self.end.time = self.loop.now_us
+        self.is_over = True
+
+    def _record_end(self, end: LogEvent) -> None:
+        """Record how the run ends, or compare that with the log while replaying."""
+        end.time = self.loop.now_us
+        self.end_with(end)
         if self.recorded is None:
-            self.commands.append(self.end)
+            self.commands.append(end)
             return
         for event in self.recorded.left():
-            if event.type == self.end.type:
+            if event.type == end.type:
                 self.recorded.take(event)
                 return
         left = self.recorded.left()
         self.diverge(
-            f"the code ended with {self.end.type} where the log holds "
-            + told_all(left),
+            f"the code ended with {end.type} where the log holds " + told_all(left),
             left,
         )
 
@@ -402,11 +408,6 @@ class Execution:
             # it suspends sooner or later and can be buried.
         elif self.blocked is not None:
             raise self.blocked
-
-    @property
-    def is_over(self) -> bool:
-        """What the code still does is its way out, and none of it is recorded."""
-        return self.is_closing or self.end is not None
 
     def require_task(self, name: str) -> None:
         self.require_open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django_workflows.core.durations import Duration, to_seconds
@@ -57,7 +58,7 @@ def _check_limits(max_concurrency: Any, rate_limit: Any) -> None:
         parse_rate(rate_limit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepOptions:
     """Options of one step call. Durations are in seconds."""
 
@@ -104,10 +105,25 @@ class StepOptions:
         _check_limits(values["max_concurrency"], values["rate_limit"])
         return StepOptions(**values)
 
-    @property
+    # Asked at every step of every run, and the same for all calls.
+
+    @cached_property
     def is_limited(self) -> bool:
         """Whether how many run, or how often one starts, is limited."""
         return self.max_concurrency is not None or self.rate_limit is not None
+
+    @cached_property
+    def has_attempt_timeout(self) -> bool:
+        """Whether one attempt may take too long, or be silent for too long."""
+        return self.timeout is not None or self.heartbeat_timeout is not None
+
+    @cached_property
+    def has_schedule_timeout(self) -> bool:
+        """Whether a call may wait too long, or take too long with all its attempts."""
+        return (
+            self.schedule_to_start_timeout is not None
+            or self.schedule_to_close_timeout is not None
+        )
 
 
 STEP_OPTION_NAMES = ("max_retries", *(f.name for f in fields(StepOptions)))

@@ -27,7 +27,7 @@ def replay(execution: Execution, history: Sequence[LogEvent]) -> list[LogEvent]:
     if history and history[-1].detail.get("by") == "engine":
         # Not the code's doing: to replay, the run is open up to there.
         replay(execution, history[:-1])
-        execution.end = history[-1]
+        execution.end_with(history[-1])
         return []
     history = effective(history)
     position = 0

@@ -33,6 +33,7 @@ _NO_WAITING = {
     ),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -198,8 +199,9 @@ def moment(database: BaseDatabaseWrapper, us: int | None) -> Any:
     """A point in time as a parameter for a raw statement."""
     if us is None:
         return None
-    value = to_datetime(us)
-    return value if is_postgresql(database) else str(value.replace(tzinfo=None))
+    if is_postgresql(database):
+        return to_datetime(us)
+    return str(_EPOCH_WITHOUT_ZONE + timedelta(microseconds=us))
 
 
 #: The database's clock as an expression, to microseconds where there are any. On

@@ -314,7 +314,7 @@ def _iso(us: int | None) -> str | None:
 
 
 def _step_json(row: StepRow) -> dict[str, Any]:
-    return {
+    values = {
         "id": row.id,
         "run": row.run_id,
         "name": row.name,
@@ -332,12 +332,9 @@ def _step_json(row: StepRow) -> dict[str, Any]:
         "finished": _iso(row.finished_us),
         **_bytes(row.args),
         "options": row.options,
-        **({"l": row.limit_key} if row.limit_key else {}),
-        **_heartbeat(row),
     }
-
-
-def _heartbeat(row: StepRow) -> dict[str, str]:
-    if row.heartbeat is None:
-        return {}
-    return {"h": b64encode(seal(row.heartbeat)).decode("ascii")}
+    if row.limit_key:
+        values["l"] = row.limit_key
+    if row.heartbeat is not None:
+        values["h"] = b64encode(seal(row.heartbeat)).decode("ascii")
+    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,18 +72,13 @@ class Family:
     has_ended: bool = False
 
 
-@dataclass(slots=True)
 class RunWrite:
     """What a round has to store for one run. `events` are numbered already; those with
-    a `row_id` were in the inbox, the others are new."""
+    a `row_id` were in the inbox, the others are new.
 
-    run_id: str
-    fence: int
-    status: str
-    last_seq: int
-    events: list[LogEvent] = field(default_factory=list)
-    steps: list[StepRow] = field(default_factory=list)
-    cancelled_steps: list[str] = field(default_factory=list)
+    One is made for each run of each round, and most have to say little.
+    """
+
     started_us: int | None = None
     finished_us: int | None = None
     #: Give the run up: nobody owns it then, and it is due at `wake_us` by itself.
@@ -93,10 +88,6 @@ class RunWrite:
     #: Lift the suspicion that the run kills workers.
     trusted: bool = False
     has_hooks: bool = False
-    claims: list[LogEvent] = field(default_factory=list)
-    disposed: list[str] = field(default_factory=list)
-    #: How steps have ended, for receivers of `step_finished`.
-    ended_steps: list[dict[str, Any]] = field(default_factory=list)
     family: Family | None = None
     #: All attributes of the run, where its code has set any.
     attributes: dict[str, Any] | None = None
@@ -105,12 +96,33 @@ class RunWrite:
     #: It has been held up by what it claims: nobody else has to wait with it.
     is_held_up: bool = False
 
+    def __init__(
+        self,
+        run_id: str,
+        fence: int,
+        status: str,
+        last_seq: int,
+        events: Sequence[LogEvent] = (),
+    ) -> None:
+        self.run_id = run_id
+        self.fence = fence
+        self.status = status
+        self.last_seq = last_seq
+        self.events: list[LogEvent] = [*events]
+        self.steps: list[StepRow] = []
+        self.cancelled_steps: list[str] = []
+        self.claims: list[LogEvent] = []
+        self.disposed: list[str] = []
+        #: How steps have ended, for receivers of `step_finished`.
+        self.ended_steps: list[dict[str, Any]] = []
+
     @property
     def claims_names(self) -> bool:
         """Whether it claims tokens or keys, which others may be about to claim."""
-        children = self.family.started if self.family else ()
+        if self.family is None:
+            return bool(self.claims)
         return bool(self.claims) or any(
-            child.start.options.key is not None for child in children
+            child.start.options.key is not None for child in self.family.started
         )
 
 
@@ -127,5 +139,11 @@ class RoundOutcome:
 
 def queues_with_offers(runs: Iterable[RunWrite]) -> set[str]:
     """The queues of steps and runs that anybody may take once the round is stored."""
-    queues = {row.queue for run in runs for row in run.steps if row.due_us is not None}
-    return queues | {run.successor.queue for run in runs if run.successor is not None}
+    queues = set()
+    for run in runs:
+        for row in run.steps:
+            if row.due_us is not None:
+                queues.add(row.queue)
+        if run.successor is not None:
+            queues.add(run.successor.queue)
+    return queues

@@ -75,7 +75,11 @@ class InlineExecutor:
         runs = Run.objects.using(alias()).open().filter(pk=attempt.run_id)
 
         def look() -> None:
-            due = next_deadline(attempt)[0] if attempt.is_bounded else float("inf")
+            due = (
+                next_deadline(attempt)[0]
+                if attempt.settings.has_attempt_timeout
+                else float("inf")
+            )
             if due <= time.monotonic():
                 pulse.stopped = "the attempt has timed out"
             elif not runs.exists():
@@ -118,7 +122,7 @@ async def _run_all(attempts: list[Attempt]) -> list[Ended]:
 async def _run_one(attempt: Attempt) -> Ended:
     task = asyncio.create_task(run_async(attempt))
     attempt.pulse.begin()
-    while attempt.is_bounded and not task.done():
+    while attempt.settings.has_attempt_timeout and not task.done():
         due, kind = next_deadline(attempt)
         left = due - time.monotonic()
         if left <= 0:

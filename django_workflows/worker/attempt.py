@@ -69,16 +69,11 @@ class Attempt:
     #: Where its code writes to streams, once it does; on its own connection at that.
     output: AttemptOutput | None = None
     writes_directly: bool = False
+    #: Where it runs, one of `KINDS`.
+    kind: str = field(init=False)
 
-    @property
-    def kind(self) -> str:
-        return kind_of(self.step, self.settings, self.alone)
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether it may take too long."""
-        settings = self.settings
-        return settings.timeout is not None or settings.heartbeat_timeout is not None
+    def __post_init__(self) -> None:
+        self.kind = kind_of(self.step, self.settings, self.alone)
 
     def row(self, status: str, finished_us: int | None = None) -> StepRow:
         """The Step row of this attempt, with this status."""

@@ -16,7 +16,6 @@ from django_workflows.errors import StepTimeoutError
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.operations import StepCall
-from django_workflows.replay.options import StepOptions
 from django_workflows.store import attempts
 from django_workflows.worker.steps import drop_call
 
@@ -27,39 +26,28 @@ START = "schedule_to_start"
 CLOSE = "schedule_to_close"
 
 
-def is_bounded(settings: StepOptions) -> bool:
-    return (
-        settings.schedule_to_start_timeout is not None
-        or settings.schedule_to_close_timeout is not None
-    )
-
-
 class Bounds:
     """The calls of a run that have such a time-out."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, StepCall] = {}
+        self.calls: dict[str, StepCall] = {}
         #: Time-outs that came too late, by call and attempt: the row said so.
         self._refused: set[tuple[str, str, int]] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
     def add(self, call: StepCall) -> None:
-        """Watch over a call, if it has a time-out of this kind."""
-        if is_bounded(call.step.settings):
-            self._calls[call.id] = call
+        """Watch over a call that has a time-out of this kind."""
+        self.calls[call.id] = call
 
     def dues(self, open_calls: dict[str, StepCall]) -> list[tuple[int, str, StepCall]]:
         """When each of the open calls will have taken too long, and in which way."""
-        self._calls = {
+        self.calls = {
             step_id: call
-            for step_id, call in self._calls.items()
+            for step_id, call in self.calls.items()
             if step_id in open_calls
         }
         return [
             (due_us, kind, call)
-            for call in self._calls.values()
+            for call in self.calls.values()
             for due_us, kind in _dues(call)
             if (call.id, kind, call.attempt) not in self._refused
         ]

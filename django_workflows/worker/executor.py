@@ -195,7 +195,7 @@ class Executor:
         if pulse.stopped:
             self._ended(Ended(attempt, is_void=True))
             return
-        if attempt.is_bounded:
+        if attempt.settings.has_attempt_timeout:
             self._deadlines.watch(attempt)
         if began - getattr(self._thread, "idle_since", began) > IDLE:
             close_dead_connections()
@@ -215,7 +215,7 @@ class Executor:
     def _begun(self, attempt: Attempt) -> None:
         """The code of an attempt begins, in a process of its own."""
         attempt.pulse.begin()
-        if attempt.is_bounded:
+        if attempt.settings.has_attempt_timeout:
             self._deadlines.watch(attempt)
 
     @contextmanager
@@ -234,7 +234,7 @@ class Executor:
     def _ended(self, ended: Ended) -> None:
         """The code of an attempt has come to its end."""
         attempt = ended.attempt
-        if attempt.is_bounded:
+        if attempt.settings.has_attempt_timeout:
             self._deadlines.forget(attempt)
             with self._lock:
                 if attempt.pulse.is_over:
@@ -283,7 +283,7 @@ class Executor:
     async def _run_on_loop(self, attempt: Attempt) -> None:
         pulse = attempt.pulse
         pulse.began_at = pulse.beat_at = began = time.monotonic()
-        if attempt.is_bounded:
+        if attempt.settings.has_attempt_timeout:
             self._deadlines.watch(attempt)
         thread = LentThread(self._lent)
         try:

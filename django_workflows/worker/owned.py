@@ -26,7 +26,6 @@ from django_workflows.worker.bounds import Bounds
 from django_workflows.worker.growth import outgrown
 from django_workflows.worker.succession import succeed
 
-_NEVER = sys.maxsize
 _STATUS = {
     log.RUN_COMPLETED: "completed",
     log.RUN_FAILED: "failed",
@@ -52,9 +51,9 @@ class OwnedRun:
         self.last_seq = 0
         self.stored_seq = claimed.last_seq
         self.started_us = claimed.started_us
-        self.deadline_us = claimed.deadline_us
-        #: Told to end at once: no code of it runs here any more.
-        self.is_told_to_end = False
+        #: From then on no code of it runs here any more, whatever its log says: since
+        #: its deadline, or at once when it was told to end.
+        self.over_us = claimed.deadline_us or sys.maxsize
         self.blocked_times = claimed.blocked_times
         self.execution = Execution(workflow, run_info(claimed))
         #: Events to deliver, oldest first; those with a row came from the inbox.
@@ -108,7 +107,8 @@ class OwnedRun:
             # Some were set in a part of the log that is void by now.
             self.to_write().attributes = self.execution.info.attributes
         for call in self.execution.steps.values():
-            self.bounds.add(call)
+            if call.step.settings.has_schedule_timeout:
+                self.bounds.add(call)
         if history[-1].seq == 1:
             return
         if commands:
@@ -130,7 +130,7 @@ class OwnedRun:
         """
         for row in rows:
             if row[2] == log.RUN_TERMINATED:
-                self.is_told_to_end = True
+                self.over_us = 0
             elif row[7] not in self.taken:
                 self.pending.append(to_log_event(row))
                 self.taken.add(row[7])
@@ -143,19 +143,20 @@ class OwnedRun:
 
         A run whose time is over is left as it is, for a look to end it.
         """
-        if self.is_over(now_us):
+        if now_us >= self.over_us:
             return
         if self.may_end and not self.ended and relatives.end_on_request(self, now_us):
             return
+        execution = self.execution
         if self.claims:
             claims, self.claims = self.claims, []
             for claim in claims:
-                self._store(self.execution.deliver(claim))
-        if self.execution.started_us == 0 and not self.ended:
+                self._store(execution.deliver(claim))
+        if execution.started_us == 0 and not self.ended:
             if not pausing.may_begin(self, now_us):
                 return
             self._begin(now_us)
-        elif self.is_paused and not pausing.may_go_on(self, now_us):
+        elif execution.is_paused and not pausing.may_go_on(self, now_us):
             return
         while self.pending and not self.ended and not self.claims:
             event = self.pending.popleft()
@@ -163,8 +164,8 @@ class OwnedRun:
                 self.deliver(event, now_us)
             elif pausing.obey(self, event, now_us):
                 return
-        while not self.ended and not self.claims:
-            timer = self.execution.timers.first()
+        while execution.timers.open and not self.ended and not self.claims:
+            timer = execution.timers.first()
             if timer is None or timer.due_us > now_us:
                 break
             event = LogEvent(log.WAIT_COMPLETED, timer.id)
@@ -172,10 +173,6 @@ class OwnedRun:
         if self.last_seq >= conf.HISTORY_LIMIT and not self.ended:
             error = outgrown(self.id, self.last_seq)
             self._store([self._failure(error, now_us)])
-
-    def is_over(self, now_us: int) -> bool:
-        """Whether no code of the run may run any more, whatever its log says."""
-        return self.is_told_to_end or now_us >= (self.deadline_us or _NEVER)
 
     def _begin(self, now_us: int) -> None:
         info = self.execution.info
@@ -217,7 +214,7 @@ class OwnedRun:
         """Number an event and put it into what is to be stored."""
         self.last_seq += 1
         event.seq = self.last_seq
-        write = self.to_write()
+        write = self.write or self.to_write()
         write.events.append(event)
         write.last_seq = self.last_seq
 
@@ -232,7 +229,8 @@ class OwnedRun:
                 call = execution.steps.get(command.correlation_id)
                 if call is not None:
                     self.ready.append(call)
-                    self.bounds.add(call)
+                    if call.step.settings.has_schedule_timeout:
+                        self.bounds.add(call)
             elif kind == log.STEP_CANCELLED:
                 self.to_write().cancelled_steps.append(command.correlation_id)
             elif kind == log.HOOK_CREATED:
@@ -287,9 +285,9 @@ class OwnedRun:
         self.is_frozen = self.is_marked = False
         self.is_suspect = self.is_suspect and not write.trusted
         self.last_seq = self.stored_seq = write.last_seq
-        numbered = {event.row_id for event in write.events if event.row_id is not None}
-        if self.pending and numbered:
+        if self.pending:
             # A payload that came too late for its hook is in the log by now.
+            numbered = {e.row_id for e in write.events if e.row_id is not None}
             self.pending = deque(e for e in self.pending if e.row_id not in numbered)
 
     # -- giving up --------------------------------------------------------------------
@@ -298,9 +296,11 @@ class OwnedRun:
         """Give the run up with the next commit; it is due by itself at that time."""
         write = self.to_write()
         write.release = True
-        write.wake_us = None if self.is_paused else due_us
+        write.wake_us = None if self.execution.is_paused else due_us
         is_served = self.execution.steps or self.execution.children.open
-        write.is_waiting = self.is_idle and not is_served and not self.is_paused
+        write.is_waiting = (
+            self.is_idle and not is_served and not self.execution.is_paused
+        )
 
     def fail(self, error: Exception, now_us: int) -> None:
         """The database refuses a value of this run: it fails, alone and clearly."""
@@ -335,7 +335,7 @@ class OwnedRun:
         timer = self.execution.timers.first()
         dues = [] if timer is None else [timer.due_us]
         dues += [call.retry_us for call in self.retrying()]
-        if self.bounds:
+        if self.bounds.calls:
             dues += [due for due, _, _ in self.bounds.dues(self.execution.steps)]
         return min(dues, default=None)
 
@@ -358,11 +358,6 @@ class OwnedRun:
             or self.ended
             or self.is_frozen
         )
-
-    @property
-    def is_paused(self) -> bool:
-        """It stands still until somebody lets it go on."""
-        return self.execution.is_paused
 
     def close(self) -> None:
         self.execution.close()

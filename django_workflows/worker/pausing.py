@@ -25,7 +25,7 @@ def obey(run: OwnedRun, event: LogEvent, now_us: int) -> bool:
         run.pending = deque([*own, event, *others])
         return False
     _number(run, event, now_us)
-    return run.is_paused and not may_go_on(run, now_us)
+    return run.execution.is_paused and not may_go_on(run, now_us)
 
 
 def may_begin(run: OwnedRun, now_us: int) -> bool:
@@ -33,7 +33,7 @@ def may_begin(run: OwnedRun, now_us: int) -> bool:
     for event in [e for e in run.pending if e.type in log.PAUSING]:
         run.pending.remove(event)
         _number(run, event, now_us)
-    return not run.is_paused or may_go_on(run, now_us)
+    return not run.execution.is_paused or may_go_on(run, now_us)
 
 
 def may_go_on(run: OwnedRun, now_us: int) -> bool:
@@ -46,7 +46,7 @@ def may_go_on(run: OwnedRun, now_us: int) -> bool:
         else:
             run.pending.remove(event)
         _number(run, event, now_us)
-        if not run.is_paused:
+        if not run.execution.is_paused:
             return True
     return False
 
@@ -60,6 +60,6 @@ def stand_still(run: OwnedRun, now_us: int) -> None:
 def _number(run: OwnedRun, event: LogEvent, now_us: int) -> None:
     run.deliver(event, now_us)
     run.status = "running" if run.execution.started_us else "pending"
-    if run.is_paused:
+    if run.execution.is_paused:
         run.status = "paused"
     run.to_write().status = run.status

@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -354,8 +353,11 @@ class WorkerProcess:
             return
         while self._burst is not None:
             # Once this is through, no interruption is on its way any more.
-            with suppress(BurstTimeout), self._burst_lock:
-                self._burst = None
+            try:
+                with self._burst_lock:
+                    self._burst = None
+            except BurstTimeout:
+                continue
 
     def _watch_burst(self) -> None:
         with self._burst_lock:

@@ -23,57 +23,36 @@ class Pulse:
     no lock is needed but the executor's for what says so.
     """
 
-    __slots__ = (
-        "after_writing",
-        "beat_at",
-        "began_at",
-        "details",
-        "is_given_up",
-        "is_over",
-        "is_through",
-        "is_unwritten",
-        "kill",
-        "look",
-        "on_beat",
-        "silence",
-        "stopped",
-        "stored",
-        "tell",
-        "waits",
-        "written_at",
-    )
-
-    def __init__(self) -> None:
-        #: When its code began, and last said that it is alive: monotonic, 0 before.
-        self.began_at = 0.0
-        self.beat_at = 0.0
-        #: The longest time between two signs of life so far, in seconds.
-        self.silence = 0.0
-        #: The last details, encoded; those that no row holds yet are unwritten.
-        self.details: bytes | None = None
-        self.is_unwritten = False
-        self.written_at = 0.0
-        #: Called at each sign of life; True: with details that are to be stored.
-        self.on_beat: Callable[[bool], None] | None = None
-        #: Its first details are to be stored before its code goes on; set when they
-        #: are.
-        self.waits = False
-        self.stored: threading.Event | None = None
-        #: Once the code has written to streams: calls something as soon as that is
-        #: stored, so that no details tell of more than there is.
-        self.after_writing: Callable[[Callable[[], None]], None] | None = None
-        #: Why it shall stop; empty while it may go on. Where nobody watches over it
-        #: meanwhile, `look` finds out.
-        self.stopped = ""
-        self.look: Callable[[], None] | None = None
-        #: For code in a process of its own: end it; tell it why it shall stop.
-        self.kill: Callable[[], None] | None = None
-        self.tell: Callable[[str], object] | None = None
-        #: Under the executor's lock: its end has been reported; its slot is free
-        #: although its code still runs; its thread has come to the end of it.
-        self.is_over = False
-        self.is_given_up = False
-        self.is_through = False
+    #: When its code began, and last said that it is alive: monotonic, 0 before.
+    began_at: float = 0.0
+    beat_at: float = 0.0
+    #: The longest time between two signs of life so far, in seconds.
+    silence: float = 0.0
+    #: The last details, encoded; those that no row holds yet are unwritten.
+    details: bytes | None = None
+    is_unwritten: bool = False
+    written_at: float = 0.0
+    #: Called at each sign of life; True: with details that are to be stored.
+    on_beat: Callable[[bool], None] | None = None
+    #: Its first details are to be stored before its code goes on; set when they
+    #: are.
+    waits: bool = False
+    stored: threading.Event | None = None
+    #: Once the code has written to streams: calls something as soon as that is
+    #: stored, so that no details tell of more than there is.
+    after_writing: Callable[[Callable[[], None]], None] | None = None
+    #: Why it shall stop; empty while it may go on. Where nobody watches over it
+    #: meanwhile, `look` finds out.
+    stopped: str = ""
+    look: Callable[[], None] | None = None
+    #: For code in a process of its own: end it; tell it why it shall stop.
+    kill: Callable[[], None] | None = None
+    tell: Callable[[str], object] | None = None
+    #: Under the executor's lock: its end has been reported; its slot is free
+    #: although its code still runs; its thread has come to the end of it.
+    is_over: bool = False
+    is_given_up: bool = False
+    is_through: bool = False
 
     def begin(self) -> None:
         """The attempt's code begins now."""

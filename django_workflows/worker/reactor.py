@@ -295,15 +295,16 @@ class Reactor:
                 continue
             if end.is_recorded:
                 recorded.add(attempt.run_id)
-            elif attempt.has_row or end.is_void:
-                pass
-            elif run is not None and steps.is_running(run, attempt):
-                steps.end_attempt(run, attempt, self._judge(end, now_us), now_us)
             if attempt.settings.is_limited:
                 # Somebody may be waiting for it to end.
                 self.agenda.look_for_steps()
             if run is not None:
                 if run.running.get(attempt.step_id) is attempt:
+                    is_judged = end.is_recorded or end.is_void or attempt.has_row
+                    # Since a retry of the run the step may be one of an epoch before.
+                    if not is_judged and attempt.step_id in run.execution.steps:
+                        verdict = self._judge(end, now_us)
+                        steps.end_attempt(run, attempt, verdict, now_us)
                     del run.running[attempt.step_id]
                 self._changed[run.id] = run
             self._ends.popleft()
@@ -349,32 +350,31 @@ class Reactor:
     def _advance(self, now_us: int) -> None:
         """Burst, store, dispatch: for all runs that something has happened to."""
         changed, self._changed = self._changed, {}
-        runs = [run for run in changed.values() if run.id in self.owned]
-        for run in runs:
-            if run.bounds and not (run.is_frozen or run.is_over(now_us)):
+        for run in changed.values():
+            if run.bounds.calls and run.id in self.owned and not run.is_frozen:
                 self._time_out_calls(run, now_us)
-        runs = [run for run in runs if run.id in self.owned]
-        alone = [run for run in runs if run.is_suspect and not run.is_frozen]
-        runs = [run for run in runs if run not in alone]
-        for run in alone:
+        runs = [run for run in changed.values() if run.id in self.owned]
+        for run in [run for run in runs if run.is_suspect and not run.is_frozen]:
+            runs.remove(run)
             self._advance_alone(run, now_us)
         with watching:
             for run in runs:
                 if not run.is_frozen and self._advance_one(run, now_us):
                     self._waiting.plan(run, now_us, self.queues)
         runs += self._waiting.begin(now_us, self.owned, self.executor.room)
-        for run in runs:
+        touched = {run.id: run for run in runs}.values()
+        for run in touched:
             if not run.is_frozen:
                 self._plan_release(run, now_us)
-        writing = {
-            run.id: run
-            for run in runs
-            if run.write is not None and run.id in self.owned
-        }
+        writing = [
+            run for run in touched if run.write is not None and run.id in self.owned
+        ]
         if writing:
-            self._commit(list(writing.values()))
+            self._commit(writing)
 
     def _time_out_calls(self, run: OwnedRun, now_us: int) -> None:
+        if now_us >= run.over_us:
+            return
         ended, has_news = time_out_calls(self.database, run, now_us)
         if has_news:
             inboxes = history.read_inboxes(self.database, [run.id])
@@ -422,7 +422,7 @@ class Reactor:
 
     def _plan_release(self, run: OwnedRun, now_us: int) -> None:
         """Give a run up with the commit that leaves it waiting."""
-        if run.is_paused and not run.ended:
+        if run.execution.is_paused and not run.ended:
             pausing.stand_still(run, now_us)
             return
         if run.ended or not run.is_idle:

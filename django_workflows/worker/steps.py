@@ -27,11 +27,12 @@ _ENDS = (
 def begin_attempt(run: OwnedRun, call: StepCall, now_us: int) -> Attempt:
     """Record the start of the next attempt; it may run once that is stored."""
     settings = call.step.settings
-    attempt = _attempt(run, call, call.attempt + 1, max(now_us, run.last_us))
+    attempt = _attempt(
+        run, call, call.attempt + 1, max(now_us, run.last_us), alone=call.suspect
+    )
     attempt.workflow = workflow_facts(run.execution)
     attempt.worker_id = run.worker_id
     attempt.has_row = settings.atomic or settings.heartbeat_timeout is not None
-    attempt.alone = call.suspect
     detail: dict[str, Any] = {"attempt": attempt.number, "worker": run.worker_id}
     if attempt.has_row:
         detail["row"] = True
@@ -45,13 +46,6 @@ def begin_attempt(run: OwnedRun, call: StepCall, now_us: int) -> Attempt:
     run.running[call.id] = attempt
     run.starting.append(attempt)
     return attempt
-
-
-def is_running(run: OwnedRun, attempt: Attempt) -> bool:
-    """Whether this attempt is the step's current one: since a retry of the run it
-    may be one of an epoch before, which counts for nothing."""
-    step_id = attempt.step_id
-    return step_id in run.execution.steps and run.running.get(step_id) is attempt
 
 
 def end_attempt(run: OwnedRun, attempt: Attempt, verdict: Verdict, now_us: int) -> None:
@@ -100,7 +94,9 @@ def offer(run: OwnedRun, call: StepCall, now_us: int) -> None:
     call.has_row = True
 
 
-def _attempt(run: OwnedRun, call: StepCall, number: int, started_us: int) -> Attempt:
+def _attempt(
+    run: OwnedRun, call: StepCall, number: int, started_us: int, *, alone: bool = False
+) -> Attempt:
     """An attempt of a call, that is nobody's so far."""
     settings = call.step.settings
     return Attempt(
@@ -119,6 +115,7 @@ def _attempt(run: OwnedRun, call: StepCall, number: int, started_us: int) -> Att
         started_us=started_us,
         errors=call.errors,
         crashes=call.crashes,
+        alone=alone,
     )
 
 

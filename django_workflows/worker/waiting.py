@@ -40,7 +40,7 @@ class WaitingCalls:
 
     def plan(self, run: OwnedRun, now_us: int, queues: Sequence[str]) -> None:
         """Queue what is to be started here; offer the rest to whoever can take it."""
-        if run.is_paused or run.is_over(now_us):
+        if run.execution.is_paused or now_us >= run.over_us:
             return
         for call in run.retrying():
             if call.retry_us <= now_us and call not in run.ready:
@@ -74,7 +74,11 @@ class WaitingCalls:
         free = {kind: room(kind) for kind in KINDS}
         for _ in range(len(self._calls)):
             since_us, run, call = self._calls.popleft()
-            if owned.get(run.id) is not run or call not in run.ready or run.is_paused:
+            if (
+                owned.get(run.id) is not run
+                or call not in run.ready
+                or run.execution.is_paused
+            ):
                 run.queued.discard(call.id)
                 continue
             kind = kind_of(call.step, call.step.settings, call.suspect)
