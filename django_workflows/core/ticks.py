@@ -5,6 +5,7 @@ Points in time are whole microseconds since the epoch.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -19,6 +20,10 @@ _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 #: The end of the calendar, less a day for zones.
 _LAST_US = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+
+#: A range of one, with a step: the library takes it for "from there to the end".
+_ONE_WITH_STEP = re.compile(r"\b(\w+)-\1/\d+", re.IGNORECASE)
 
 
 class Times(Protocol):
@@ -136,7 +141,7 @@ def parse_cron(expression: str, timezone: str) -> Cron:
         CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001
     except (CronSimError, ValueError) as error:
         raise ValueError(f"the cron expression {expression!r}: {error}") from None
-    return Cron(expression, find_zone(timezone))
+    return Cron(_ONE_WITH_STEP.sub(r"\1", expression), find_zone(timezone))
 
 
 def find_zone(name: str) -> ZoneInfo:

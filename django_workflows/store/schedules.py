@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.utils import IntegrityError
 
 from django_workflows.core.durations import Duration
-from django_workflows.core.ticks import Cron, Interval, Once, Times, find_zone
+from django_workflows.core.ticks import Interval, Once, Times, parse_cron
 from django_workflows.errors import DuplicateRunError, WorkflowNotRegisteredError
 from django_workflows.models import Run, Schedule
 from django_workflows.models.schedule import CATCHUP_WINDOW
@@ -117,7 +117,7 @@ def _plain_name(workflow: Workflow[..., Any]) -> str:
 def times_of(schedule: Schedule) -> Times:
     """The times of a valid schedule, regardless of its bounds."""
     if schedule.cron is not None:
-        return Cron(schedule.cron, find_zone(schedule.timezone))
+        return parse_cron(schedule.cron, schedule.timezone)
     if schedule.interval is not None:
         return Interval(
             max(1, round(schedule.interval * 1e6)), round(schedule.offset * 1e6)

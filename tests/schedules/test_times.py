@@ -167,6 +167,7 @@ def test_next_times_around_the_days_on_which_clocks_are_set(
 @given(expression=expressions, zone=zones, offset=st.integers(0, 3652 * 1440))
 @example("0 */3 * * *", "Australia/Lord_Howe", 391 * 1440)
 @example("30 2 29 2 *", "Europe/Berlin", 0)
+@example("0 3-3/2 * * 0-0/1", "UTC", 0)
 @settings(max_examples=settings().max_examples // 4)
 def test_next_times_of_any_days(expression: str, zone: str, offset: int) -> None:
     begin = datetime(2021, 1, 1, tzinfo=UTC) + offset * MINUTE
