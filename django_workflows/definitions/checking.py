@@ -170,7 +170,10 @@ def _name_use(
             if name == "state" and isinstance(key, str)
         }
     for name in sorted(followed - steps - set(_ALWAYS)):
-        yield f"there is no {name!r}; {_there_are([*earlier, *_ALWAYS])}"
+        yield (
+            f"there is no {name!r}; {_there_are([*earlier, *_ALWAYS])}; if it is a key "
+            f"of the input, write input.{name}"
+        )
     for key, shown in sorted(used.items()):
         if key == "length" and key not in steps:
             continue

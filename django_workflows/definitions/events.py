@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -97,7 +98,8 @@ def _options(event_id: str | None, definition_id: str = "") -> dict[str, Any]:
     """The start's key: executions of all definitions share one workflow."""
     if event_id is None:
         return {}
-    key = ":".join(filter(None, ("event", definition_id, event_id)))
+    # Quoted, so that no colon of an id is taken for the one between the ids.
+    key = ":".join(filter(None, ("event", quote(definition_id, safe=""), event_id)))
     if len(key) > _LONGEST_KEY:
         key = f"event:{hashlib.sha256(key.encode()).hexdigest()}"
     return {"key": key}

@@ -77,8 +77,10 @@ def start_definition(
 def status(run_id: str) -> Status | None:
     """How an execution stands, as JSON data in the names of JSON; None if there is no
     such execution."""
-    run = _executions().filter(pk=run_id).first() if _is_id(run_id) else None
-    return None if run is None else look([run])[0]
+    try:
+        return look([_find(run_id)])[0]
+    except WorkflowRunNotFoundError:
+        return None
 
 
 async def astatus(run_id: str) -> Status | None:
@@ -197,8 +199,3 @@ def _find(run_id: str) -> Run:
             f"run {run_id} is of {run.workflow}, not of a definition", run_id=run_id
         )
     return run
-
-
-def _is_id(run_id: str) -> bool:
-    # What no database could hold is asked of none.
-    return run_id.isascii() and "\0" not in run_id

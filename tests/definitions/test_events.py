@@ -116,6 +116,14 @@ def test_same_event_starts_nothing_twice(event_id: str) -> None:
     assert started(third) == ["once", "tests.definitions.ship", "twice"]
 
 
+def test_ids_are_told_apart_whatever_they_are_made_of() -> None:
+    define("order", "E")
+    define("order:7", "E")
+    first = handle_event("E", {}, event_id="7:8")
+    second = handle_event("E", {}, event_id="8")
+    assert len({run.pk for run in first + second}) == 4
+
+
 def test_event_without_an_id_is_always_a_new_one() -> None:
     define("always", "E")
     assert handle_event("E", {})[0].pk != handle_event("E", {})[0].pk

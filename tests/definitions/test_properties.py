@@ -18,6 +18,7 @@ from django_workflows.testing import WorkflowTester
 #: The profile `long` tries many, and large ones.
 IS_LONG = settings().max_examples > 100
 FEW = settings().max_examples // (20 if IS_LONG else 5)
+MANY = 100_000 if IS_LONG else settings().max_examples
 LARGEST = 200 if IS_LONG else 12
 
 json_values = st.recursive(
@@ -58,6 +59,7 @@ near_definitions = st.fixed_dictionaries(
 
 
 @given(near_definitions | json_values)
+@settings(max_examples=MANY)
 def test_nonsense_is_refused_with_all_that_is_wrong(source: Any) -> None:
     definition, problems = examine(source)
     assert all(problems)

@@ -95,7 +95,10 @@ def noop(step_id: str, *before: str, **more: Any) -> dict[str, Any]:
             ["state['a-1'] is not known yet"],
         ),
         (steps(noop("a", params={"x": ["{{ 1 + }}"]})), ["step 'a': params.x"]),
-        (steps(noop("a", params={"x": "{{ nope.y }}"})), ["params.x", "no 'nope'"]),
+        (
+            steps(noop("a", params={"x": "{{ nope.y }}"})),
+            ["params.x", "no 'nope'", "input.nope"],
+        ),
         (steps(noop("a", params={"x": float("nan")})), ["params: this is no JSON"]),
         (steps(noop("a", params={"x": {1: 2}})), ["params: JSON would change"]),
         (steps(noop("a", params=5)), ["step 'a': params"]),

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -237,6 +237,8 @@ def test_names_are_known_before_there_are_data() -> None:
         expression.check_names({"score", "state", "input"})
 
 
+#: The profile `long` tries very many.
+MANY = 100_000 if settings().max_examples > 100 else settings().max_examples
 _VOCABULARY = r"""
     score plan total nothing risk items length a __class__ lambda true null and or not
     in if else ( ) [ ] . , ? : + - * / // % ** < <= == === != !== && || ! 0 1 2.5 'x'
@@ -248,6 +250,7 @@ _VOCABULARY = r"""
     st.lists(st.sampled_from(_VOCABULARY.split()), max_size=25).map(" ".join)
     | st.text(max_size=60)
 )
+@settings(max_examples=MANY)
 def test_any_text_has_a_value_or_an_error(text: str) -> None:
     with suppress(ExpressionError):
         assert not callable(compile_expression(text).evaluate(SCOPE))
@@ -264,6 +267,7 @@ def _arithmetic(draw: st.DrawFn, depth: int = 3) -> str:
 
 
 @given(_arithmetic())
+@settings(max_examples=MANY)
 def test_what_python_understands_too_means_the_same(text: str) -> None:
     expression = compile_expression(text)
     try:
