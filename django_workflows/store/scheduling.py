@@ -42,7 +42,7 @@ LATE_US = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How many schedules were due, and when the next one is."""
+    """How many schedules were served, and when the next one is due."""
 
     count: int
     next_us: int | None
@@ -59,16 +59,19 @@ def serve_schedules(database: BaseDatabaseWrapper) -> Served:
             values,
         )
         rows = [(pk, to_us(due)) for pk, due in cursor.fetchall()]
-    due = list(dict.fromkeys(pk for pk, us in rows if us <= now_us))[:AT_ONCE]
+    due = list(dict.fromkeys(pk for pk, us in rows if us <= now_us))
     later = [us for _, us in rows if us > now_us]
     own = connection()
     try:
-        served = [despite_deadlocks(own, partial(_serve, pk)) for pk in due]
+        served = [despite_deadlocks(own, partial(_serve, pk)) for pk in due[:AT_ONCE]]
     except (DatabaseError, InterfaceError):
         if not own.in_atomic_block:
             own.close()
         raise
-    return Served(sum(served), min(later, default=None))
+    count = sum(served)
+    if count and len(due) > AT_ONCE:
+        later = [now_us]  # the others have waited long enough
+    return Served(count, min(later, default=None))
 
 
 def _serve(pk: int) -> bool:

@@ -11,6 +11,8 @@ from django.db import connection, transaction
 
 from django_workflows import create_schedule, workflow
 from django_workflows.models import Run, Schedule
+from django_workflows.store import scheduling
+from django_workflows.store.database import to_datetime, to_us
 from django_workflows.store.scheduling import Served, serve_schedules
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,3 +62,19 @@ def test_nobody_waits_for_a_schedule_that_is_being_edited(missed: Schedule) -> N
         Schedule.objects.get().pause("editing")
         assert pool.submit(serve, threading.Barrier(1)).result(30).count == 0
     assert not Run.objects.exists()
+
+
+def test_the_others_of_many_come_next_at_once(
+    missed: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "AT_ONCE", 2)
+    for number in range(2):
+        create_schedule(f"number {number}", ticking, interval="1h")
+    stored = Schedule.objects.get(pk=missed.pk)
+    Schedule.objects.update(next_run_at=stored.next_run_at)
+    first, second = serve_schedules(connection), serve_schedules(connection)
+    assert (first.count, second.count) == (2, 1)
+    assert missed.next_run_at is not None
+    assert first.next_us is not None
+    assert to_datetime(first.next_us) < missed.next_run_at
+    assert second.next_us == to_us(missed.next_run_at)
