@@ -245,9 +245,9 @@ class Schedule(models.Model):
         It works while the schedule is paused or exhausted, changes neither the next
         time nor the remaining runs, and raises what ``start()`` raises.
         """
-        from django_workflows.store import schedules
+        from django_workflows.store import schedule_runs
 
-        return schedules.trigger(self)
+        return schedule_runs.trigger(self)
 
     async def atrigger(self) -> Run:
         return await sync_to_async(self.trigger)()
@@ -261,9 +261,9 @@ class Schedule(models.Model):
         before the start and more than 10,000 times, and what ``start()`` raises;
         nothing is started then.
         """
-        from django_workflows.store import schedules
+        from django_workflows.store import schedule_runs
 
-        return schedules.backfill(self, start, end)
+        return schedule_runs.backfill(self, start, end)
 
     async def abackfill(self, start: datetime, end: datetime) -> list[Run]:
         return await sync_to_async(self.backfill)(start, end)

@@ -1,9 +1,8 @@
-"""``create_schedule()``, and what people do to schedules."""
+"""``create_schedule()``, and what becomes of schedules that are edited."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +13,7 @@ from django.db.utils import IntegrityError
 
 from django_workflows.core.durations import Duration
 from django_workflows.core.ticks import Interval, Once, Times, parse_cron
-from django_workflows.errors import DuplicateRunError, WorkflowNotRegisteredError
-from django_workflows.models import Run, Schedule
+from django_workflows.models import Schedule
 from django_workflows.models.schedule import CATCHUP_WINDOW
 from django_workflows.replay.definitions import Workflow, registry
 from django_workflows.store.database import (
@@ -27,10 +25,6 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.schedule_checks import check, problem
-from django_workflows.store.targets import find_target
-
-#: Runs that one backfill starts.
-MOST_BACKFILLED = 10_000
 
 
 def create_schedule(
@@ -138,7 +132,7 @@ def time_after(schedule: Schedule, us: int) -> int | None:
     return found
 
 
-def _times(schedule: Schedule, after_us: int) -> Iterator[int]:
+def times_from(schedule: Schedule, after_us: int) -> Iterator[int]:
     us: int | None = after_us
     while us is not None:
         us = time_after(schedule, us)
@@ -152,7 +146,7 @@ def next_runs(schedule: Schedule, n: int) -> list[datetime]:
         raise ValueError(f"n must be a number of times, 0 or more, not {n!r}")
     if schedule.remaining_runs is not None:
         n = min(n, schedule.remaining_runs)
-    times = _times(schedule, database_time(connection()))
+    times = times_from(schedule, database_time(connection()))
     return [to_datetime(us) for us, _ in zip(times, range(n), strict=False)]
 
 
@@ -238,82 +232,3 @@ def lock(schedule: Schedule) -> Schedule:
     """The stored row, locked. Raises Schedule.DoesNotExist if it is gone."""
     rows = Schedule.objects.using(alias()).select_for_update()
     return rows.get(pk=schedule.pk)
-
-
-# -- starting -------------------------------------------------------------------------
-
-
-def start_at_time(
-    schedule: Schedule, us: int, *, not_before_us: int | None = None
-) -> Run | None:
-    """Start the run of a time; None if that has had its run already.
-
-    Raises WorkflowNotRegisteredError, and what a start raises.
-    """
-    options: dict[str, Any] = {
-        "key": f"schedule:{schedule.pk}:{to_datetime(us).isoformat()}",
-        "on_conflict": "reject",
-    }
-    if not_before_us is not None:
-        options["delay"] = to_datetime(not_before_us)
-    with suppress(DuplicateRunError):
-        return _start(schedule, us, options)
-    return None
-
-
-def _start(schedule: Schedule, us: int, options: dict[str, Any]) -> Run:
-    target = find_target(schedule.workflow)
-    if target is None:
-        raise WorkflowNotRegisteredError(
-            f"the schedule {schedule.name!r} starts {schedule.workflow!r}, of which "
-            "this process knows nothing"
-        )
-    attributes = {
-        "schedule": schedule.name,
-        "scheduled_at": to_datetime(us).isoformat(),
-    }
-    call = (schedule.args, schedule.kwargs)
-    return target.start(call, {**options, "attributes": attributes})
-
-
-def trigger(schedule: Schedule) -> Run:
-    """See ``Schedule.trigger``."""
-    with transaction.atomic(using=alias()):
-        stored = lock(schedule)
-        now_us = database_time(connection())
-        run = _start(stored, now_us, {})
-        stored.open_runs = [*stored.open_runs, run.pk]
-        stored.last_run_at = to_datetime(now_us)
-        stored.last_error = ""
-        stored.store(["open_runs", "last_run_at", "last_error"])
-    schedule.take_over(stored, ["open_runs", "last_run_at", "last_error"])
-    return run
-
-
-def backfill(schedule: Schedule, start: datetime, end: datetime) -> list[Run]:
-    """See ``Schedule.backfill``."""
-    given: Any
-    for given in (start, end):
-        if not isinstance(given, datetime) or given.utcoffset() is None:
-            raise ValueError(f"give a datetime with a time zone, not {given!r}")
-    if end < start:
-        raise ValueError(f"the end {end} lies before the start {start}")
-    with transaction.atomic(using=alias()):
-        stored = lock(schedule)
-        times = []
-        for us in _times(stored, to_us(start) - 1):
-            if us > to_us(end):
-                break
-            times.append(us)
-            if len(times) > MOST_BACKFILLED:
-                raise ValueError(
-                    f"more than {MOST_BACKFILLED:,} times from {start} to {end}; "
-                    "backfill them in parts"
-                )
-        runs = [start_at_time(stored, us) for us in times]
-        new = [run for run in runs if run is not None]
-        if new:
-            stored.open_runs = [*stored.open_runs, *(run.pk for run in new)]
-            stored.store(["open_runs"])
-    schedule.take_over(stored, ["open_runs"])
-    return new

@@ -26,8 +26,9 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.notify import DUE, notify
+from django_workflows.store.schedule_runs import start_at_time
 from django_workflows.store.schedule_times import due_schedules
-from django_workflows.store.schedules import start_at_time, time_after
+from django_workflows.store.schedules import time_after
 
 logger = logging.getLogger("django_workflows.store")
 
