@@ -13,7 +13,6 @@ from rest_framework.exceptions import ValidationError
 from django_workflows.api.serializers import TextField, ValueField
 from django_workflows.errors import PayloadTooLargeError, SerializationError
 from django_workflows.models import Schedule
-from django_workflows.models.schedule import CATCHUP_WINDOW, default_timezone
 from django_workflows.replay.arguments import ArgumentsError, check_arguments
 from django_workflows.replay.registry import registry
 from django_workflows.store.targets import find_target
@@ -95,20 +94,11 @@ class BackfilledSerializer(serializers.Serializer[Any]):
     runs = serializers.ListField(child=serializers.CharField(), help_text="Ids.")
 
 
-_DEFAULTS: dict[str, Any] = {
-    "cron": None,
-    "interval": None,
-    "offset": 0.0,
-    "at": None,
-    "jitter": 0.0,
-    "overlap": "skip",
-    "catchup_window": CATCHUP_WINDOW,
-    "paused": False,
-    "note": "",
-    "remaining_runs": None,
-    "start_at": None,
-    "end_at": None,
-}
+_OPTIONAL = [
+    name
+    for name, field in ScheduleBody().fields.items()
+    if not field.required and name not in ("args", "kwargs")
+]
 
 
 def filled_in(schedule: Schedule, given: dict[str, Any], *, partial: bool) -> Schedule:
@@ -118,8 +108,9 @@ def filled_in(schedule: Schedule, given: dict[str, Any], *, partial: bool) -> Sc
     """
     call = {name: given.pop(name) for name in ("args", "kwargs") if name in given}
     if not partial:
-        given = {**_DEFAULTS, "timezone": default_timezone(), **given}
-        call = {"args": [], "kwargs": {}, **call}
+        new = Schedule()
+        given = {name: getattr(new, name) for name in _OPTIONAL} | given
+        call = {"args": new.args, "kwargs": new.kwargs} | call
     for name, value in given.items():
         setattr(schedule, name, value)
     if call or "workflow" in given:
