@@ -110,7 +110,7 @@ def filled_in(schedule: Schedule, given: dict[str, Any], *, partial: bool) -> Sc
     if not partial:
         new = Schedule()
         given = {name: getattr(new, name) for name in _OPTIONAL} | given
-        call = {"args": new.args, "kwargs": new.kwargs} | call
+        call = {"args": new.args, "kwargs": new.kwargs, **call}
     for name, value in given.items():
         setattr(schedule, name, value)
     if call or "workflow" in given:
