@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from django_workflows import WorkflowRunFailedError, get_run, resume_hook, start
+from django_workflows import (
+    WorkflowRunFailedError,
+    create_schedule,
+    get_run,
+    resume_hook,
+    start,
+)
 from django_workflows.core.webhooks import PATH
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
@@ -65,6 +71,7 @@ PAYLOADS = (
     "static_answer",
     "header_of_static_answer",
     "webhook_metadata",
+    "input_of_schedule",
 )
 """The names of the marked values that nobody else is to read."""
 TOKENS = ("first_token", "carried_token", "static_token", "manual_token")
@@ -117,6 +124,10 @@ def pass_everything(workflows: WorkflowTester, look: Callable[[], None]) -> None
     look()
     chunks = [{"text": mark("chunk")}, mark("chunk_of_bytes").encode()]
     assert list(receiving.stream("progress")) == chunks
+    create_schedule("failing", fails, args=(mark("input_of_schedule"),), interval="1h")
+    look()
+    workflows.advance("1h")
+    look()
 
 
 def _send(token: str) -> str:
