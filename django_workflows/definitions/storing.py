@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from django.db.models import QuerySet
 from django_workflows.definitions.classes import DefinedWorkflow, classes
 from django_workflows.definitions.reading import Source, read_definition
 from django_workflows.definitions.schema import WorkflowDefinition
+from django_workflows.errors import InvalidDefinitionError
 from django_workflows.models import Definition
 from django_workflows.store.database import (
     alias,
@@ -29,6 +31,8 @@ from django_workflows.store.database import (
     to_datetime,
 )
 from django_workflows.store.starting import key_hash
+
+logger = logging.getLogger("django_workflows.definitions")
 
 _MOST_TRIES = 10
 
@@ -117,7 +121,12 @@ def current_definitions() -> Iterator[Current]:
     for row in newest:
         row.content = contents[row.pk].content
     for definition_id in sorted(by_id):
-        current = _current(definition_id, by_id[definition_id])
+        try:
+            current = _current(definition_id, by_id[definition_id])
+        except InvalidDefinitionError:
+            # The system checks tell too. The others are not hindered.
+            logger.exception("the class of the definition %r is wrong", definition_id)
+            continue
         if current is not None:
             yield current
 
@@ -130,14 +139,12 @@ def _current(definition_id: str, rows: Sequence[Definition]) -> Current | None:
         return _of_row(newest)
     definition = _of_class(defined)
     same_hash = content_hash(definition)
-    same = [row for row in rows if row.content_hash == same_hash]
-    if not same:
+    said = [row for row in rows if same_hash in (row.content_hash, row.replaces)]
+    if not said:
         next_version = 1 if newest is None else newest.version + 1
         return Current(definition.with_version(next_version), is_stored=False)
-    replaced = [
-        row for row in rows if not row.is_code and row.version > same[-1].version
-    ]
-    return _of_row(replaced[-1] if replaced else same[-1])
+    later = [row for row in rows if not row.is_code and row.version > said[-1].version]
+    return _of_row((later or said)[-1])
 
 
 def _of_row(row: Definition | None) -> Current | None:
@@ -149,6 +156,18 @@ def _of_row(row: Definition | None) -> Current | None:
 @lru_cache(maxsize=512)
 def _read(content: str) -> WorkflowDefinition:
     return WorkflowDefinition.model_validate_json(content)
+
+
+def _hash_of_class(definition_id: str) -> str:
+    """The hash of what the class of this id says; empty if there is none, or none that
+    makes sense."""
+    defined = classes.get(definition_id)
+    if defined is None:
+        return ""
+    try:
+        return content_hash(_of_class(defined))
+    except InvalidDefinitionError:
+        return ""
 
 
 def _of_class(defined: type[DefinedWorkflow]) -> WorkflowDefinition:
@@ -181,9 +200,9 @@ def _store_once(definition: WorkflowDefinition, is_code: bool) -> WorkflowDefini
     # Locked, so that what others have committed meanwhile is seen on every database.
     newest = _rows_of(definition.id).select_for_update().last()
     same_hash = content_hash(definition)
+    replaces = "" if is_code else _hash_of_class(definition.id)
     if newest is not None and newest.content_hash == same_hash:
-        if newest.deleted_at is not None:
-            _rows().filter(pk=newest.pk).update(deleted_at=None)
+        _rows().filter(pk=newest.pk).update(deleted_at=None, replaces=replaces)
         return definition.with_version(newest.version)
     row = Definition(
         definition_id=definition.id,
@@ -193,6 +212,7 @@ def _store_once(definition: WorkflowDefinition, is_code: bool) -> WorkflowDefini
         content=_text(definition),
         content_hash=same_hash,
         is_code=is_code,
+        replaces=replaces,
         created_at=to_datetime(database_time(connection())),
     )
     row.save(using=alias(), force_insert=True)

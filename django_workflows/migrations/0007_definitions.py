@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 ('content', models.TextField()),
                 ('content_hash', models.CharField(max_length=64)),
                 ('is_code', models.BooleanField(default=False)),
+                ('replaces', models.CharField(blank=True, default='', max_length=64)),
                 ('deleted_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
             ],

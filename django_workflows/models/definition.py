@@ -24,6 +24,8 @@ class Definition(models.Model):
     content_hash = models.CharField(max_length=64)
     #: It was written down by a class when that was first started.
     is_code = models.BooleanField(default=False)
+    #: Of data: the hash of what the class of this id said when they were registered.
+    replaces = models.CharField(max_length=64, default="", blank=True)
     #: Since when it is hidden: nothing can be started from it any more.
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()

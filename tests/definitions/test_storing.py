@@ -120,6 +120,23 @@ def test_data_under_the_id_of_a_class_use_its_actions(
     assert run.result() == {"z": "hello"}
 
 
+def test_data_are_newer_than_a_class_of_which_there_is_no_row(
+    workflows: WorkflowTester, defined: type[DefinedWorkflow]
+) -> None:
+    data = {"id": "tests-versioned", "steps": [{"id": "z", "action": "greet"}]}
+    assert register(data).version == version("tests-versioned") == 1
+    run = definitions.start("tests-versioned")
+    workflows.run_until_idle()
+    assert run.result() == {"z": "hello"}
+
+    class Changed(defined):  # type: ignore[valid-type,misc]
+        id = "tests-versioned"
+        steps = ({"id": "b", "action": "greet"},)
+
+    assert version("tests-versioned") == 2
+    assert register(data).version == version("tests-versioned") == 1
+
+
 def test_class_registered_after_data_is_newer_again(
     defined: type[DefinedWorkflow],
 ) -> None:
@@ -155,3 +172,7 @@ def test_class_that_makes_no_sense_is_refused_when_it_is_used() -> None:
 
     with pytest.raises(InvalidDefinitionError, match="'nix'"):
         definitions.start("tests-wrong")
+    assert "tests-wrong" not in [each.id for each in definitions.list_definitions()]
+    steps = [{"id": "a", "action": "noop"}]
+    register({"id": "right", "steps": steps, "triggers": [{"event": "E"}]})
+    assert len(definitions.handle_event("E", {})) == 1
