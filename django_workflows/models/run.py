@@ -146,6 +146,18 @@ class Run(models.Model):
         verbose_name = _("run")
         verbose_name_plural = _("runs")
         ordering = ["created_at", "id"]
+        # Beside Django's own: what people may do to runs, and see of them.
+        permissions = [
+            ("cancel_run", _("Can cancel runs")),
+            ("terminate_run", _("Can terminate runs")),
+            ("pause_run", _("Can pause runs")),
+            ("resume_run", _("Can resume runs and send payloads to their hooks")),
+            ("retry_run", _("Can retry runs")),
+            ("replay_run", _("Can replay and fork runs")),
+            ("wake_run", _("Can wake runs")),
+            ("start_run", _("Can start runs")),
+            ("view_payload", _("Can see inputs, outputs and other payloads of runs")),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["workflow", "key_held"],

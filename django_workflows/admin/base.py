@@ -1,0 +1,47 @@
+"""What the admin's pages have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.contrib.admin import ModelAdmin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from django_workflows.store.database import alias
+
+Row = TypeVar("Row", bound=Model)
+
+if TYPE_CHECKING:
+    _ModelAdmin = ModelAdmin[Row]
+else:
+
+    class _ModelAdmin(ModelAdmin):
+        """Django's, which knows its type parameter when types are checked only."""
+
+        def __class_getitem__(cls, _row: Any) -> type:
+            return cls
+
+
+class WorkflowsAdmin(_ModelAdmin[Row]):
+    """Pages of one model, whose table may lie in another database than the users'."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Row]:
+        """All rows there are, in the database that keeps workflows."""
+        return super().get_queryset(request).using(alias())
+
+
+class RecordAdmin(WorkflowsAdmin[Row]):
+    """Pages of what only the engine writes: to be looked at, and never edited.
+
+    Adding, changing and deleting is forbidden for everybody.
+    """
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
