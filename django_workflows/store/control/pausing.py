@@ -37,10 +37,10 @@ def pause(run: Run) -> None:
     """Ask a run to stand still; see ``Run.pause``."""
     database = connection()
     with transaction.atomic(using=alias()):
-        wanted = _last_request(run)
+        asked = last_request(run)
         refresh(run)
         require_open(run.pk, run.status, "paused")
-        if (wanted or run.status) in (RUN_PAUSED, Run.Status.PAUSED):
+        if is_paused(run, asked):
             raise InvalidRunStateError(f"run {run.pk} is paused", run_id=run.pk)
         if _pause_unbegun(run):
             return
@@ -52,16 +52,16 @@ def resume(run: Run) -> None:
     """Let a paused or blocked run go on; see ``Run.resume``."""
     database = connection()
     with transaction.atomic(using=alias()):
-        wanted = _last_request(run)
+        asked = last_request(run)
         refresh(run)
         require_open(run.pk, run.status, "resumed")
-        is_paused = (wanted or run.status) in (RUN_PAUSED, Run.Status.PAUSED)
-        if not is_paused and not run.blocked_reason:
+        was_paused = is_paused(run, asked)
+        if not was_paused and not run.blocked_reason:
             raise InvalidRunStateError(
                 f"run {run.pk} is neither paused nor blocked", run_id=run.pk
             )
         if not _resume_unbegun(run):
-            if is_paused:
+            if was_paused:
                 insert_inbox(database, run.pk, RUN_RESUMED)
             if run.blocked_reason:
                 _try_again(run)
@@ -69,7 +69,7 @@ def resume(run: Run) -> None:
     refresh(run)
 
 
-def _last_request(run: Run) -> str | None:
+def last_request(run: Run) -> str | None:
     """What was asked for last and has not been obeyed yet.
 
     Looked up before the run's status, which is what a request has led to if it is not
@@ -79,6 +79,11 @@ def _last_request(run: Run) -> str | None:
         run_id=run.pk, seq=None, type__in=(RUN_PAUSED, RUN_RESUMED)
     )
     return requests.order_by("-id").values_list("type", flat=True).first()
+
+
+def is_paused(run: Run, asked: str | None) -> bool:
+    """Whether an open run stands still, or will after what was asked for last."""
+    return (asked or run.status) in (RUN_PAUSED, Run.Status.PAUSED)
 
 
 def _try_again(run: Run) -> None:
