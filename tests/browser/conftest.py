@@ -48,7 +48,8 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own session; what it complains about fails the test.
 
-    Requests that fail are no complaint: connections are cut on purpose here.
+    Requests that fail are no complaint: connections are cut on purpose here. Neither is
+    that the test site has no icon.
     """
     complaints: list[str] = []
     context = browser.new_context()
@@ -57,8 +58,10 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on(
         "console",
         lambda message: (
-            complaints.append(message.text)
-            if message.type == "error" and "net::ERR" not in message.text
+            complaints.append(f"{message.text} ({message.location['url']})")
+            if message.type == "error"
+            and "net::ERR" not in message.text
+            and not message.location["url"].endswith("/favicon.ico")
             else None
         ),
     )

@@ -1,0 +1,82 @@
+"""The console in a browser: who is logged in, where to go, and what it looks like."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import AbstractBaseUser
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import Page
+
+#: The folder to write the documentation's images to; none are written without it.
+#: `ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin`
+SHOTS = os.environ.get("ADMIN_SHOTS")
+NARROW = {"width": 390, "height": 844}
+
+
+class Console:
+    """A page of Chromium, and the admin of a site."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def log_in(self, user: AbstractBaseUser) -> None:
+        """Be this user from now on."""
+        client = Client()
+        client.force_login(user)
+        session = client.cookies["sessionid"].value
+        self.page.context.add_cookies(
+            [{"name": "sessionid", "value": session, "url": self.url}]
+        )
+
+    def open(self, name: str, *args: object, query: str = "") -> Page:
+        """Go to the page of this name: of "admin:", without that."""
+        path = reverse(f"admin:{name}", args=args)
+        self.page.goto(f"{self.url}{path}{query}")
+        return self.page
+
+    def open_run(self, run: Any) -> Page:
+        """Go to the page of a run."""
+        return self.open("django_workflows_run_change", run.pk)
+
+
+def refresh(page: Page) -> None:
+    """Have a live page fetch itself anew now, as when its tab is shown again."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def axe(page: Page) -> None:
+    """Fail if axe finds what is a serious problem to anybody."""
+    found = Axe().run(page)
+    grave = [
+        (problem["id"], problem["help"], [node["html"] for node in problem["nodes"]])
+        for problem in found.response["violations"]
+        if problem["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+def assert_fits(page: Page) -> None:
+    """Fail if the page as a whole scrolls sideways, and say what is too wide."""
+    too_wide = page.evaluate(
+        """() => {
+        const room = document.documentElement.clientWidth;
+        if (document.documentElement.scrollWidth <= room) return [];
+        const isHidden = (e) => e.closest(".dw-scroll, .results, [hidden]");
+        return [...document.querySelectorAll("body *")]
+            .filter((e) => e.getBoundingClientRect().right > room && !isHidden(e))
+            .map((e) => e.outerHTML.slice(0, 120));
+        }"""
+    )
+    assert too_wide == []
+
+
+def shot(page: Page, name: str) -> None:
+    """Write `admin-<name>.png` for the documentation, if asked to."""
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"admin-{name}.png", full_page=True)
