@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -100,14 +100,31 @@ def read_owned_inboxes(
 def read_outline(
     database: BaseDatabaseWrapper, run_id: str
 ) -> tuple[list[LogEvent], list[LogEvent]]:
-    """A run's log and its inbox, both in order, without any payloads."""
+    """A run's log and its inbox, both in order, without any payloads.
+
+    Events that say the same share one detail, which is not to be changed.
+    """
+    details: dict[str, Mapping[str, Any]] = {"": _NO_DETAIL}
+    events = []
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT run_id, seq, type, correlation_id, detail, NULL, created_at, id "
+            "SELECT seq, type, correlation_id, detail, created_at, id "
             "FROM django_workflows_event WHERE run_id = %s ORDER BY seq, id",
             (run_id,),
         )
-        events = [to_log_event(row) for row in cursor.fetchall()]
+        for seq, kind, correlation_id, text, created_at, row_id in cursor.fetchall():
+            detail = details.get(text)
+            if detail is None:
+                detail = details[text] = json.loads(text)
+            event = LogEvent(
+                kind,
+                correlation_id,
+                time=to_us(created_at),
+                detail=detail,
+                seq=seq,
+                row_id=row_id,
+            )
+            events.append(event)
     numbered = [event for event in events if event.seq is not None]
     return numbered, [event for event in events if event.seq is None]
 

@@ -3,7 +3,7 @@ timers, hooks and children, as the log has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,9 @@ from django_workflows.store.database import alias, connection, to_datetime
 from django_workflows.store.history import batches, read_outline
 
 OPEN = "open"
+
+#: The most rows that are asked for by their keys.
+_BY_KEYS = 500
 
 #: Which events begin an operation, and of what kind it is.
 _KINDS = {
@@ -40,12 +43,20 @@ _ENDS = {
     log.CHILD_CANCELLED: "cancelled",
 }
 #: Which events say what went wrong.
-_FAILURES = (
+_FAILURES = {
     log.STEP_RETRYING,
     log.STEP_TIMED_OUT,
     log.STEP_FAILED,
     log.CHILD_FAILED,
-)
+}
+#: What is asked of a run from outside.
+_MARKS = {
+    log.RUN_PAUSED,
+    log.RUN_RESUMED,
+    log.RUN_RETRIED,
+    log.CANCEL_REQUESTED,
+    log.WAKE_REQUESTED,
+}
 
 
 @dataclass(slots=True)
@@ -61,6 +72,9 @@ class Attempt:
     error: dict[str, str] | None = None
     #: When the next one begins, at the earliest.
     retry_at: datetime | None = None
+    worker: str = ""
+    #: The row of the event with the error, if there is one.
+    error_row: int | None = None
 
 
 @dataclass(slots=True)
@@ -86,6 +100,9 @@ class Operation:
     received: int = 0
     #: What the workflow said about a hook, as JSON data.
     metadata: Any = None
+    #: The rows of the events that begin and end it.
+    begin_row: int | None = None
+    end_row: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -124,111 +141,147 @@ class Operation:
         return shown
 
 
-def timeline(run: Run) -> list[Operation]:
-    """The operations of a run that count, in the order in which they were called.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that was asked of a run from outside, and when: a type of event."""
+
+    type: str
+    time: datetime
+    seq: int | None
+    #: Of a retry in place: the number of the first event that it has made void.
+    cut: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The operations of a run that count, in the order in which they were called, and
+    what was asked of it.
 
     What a retry in place has made void is left out; what is on its way to the log is
-    there.
+    there. Errors and metadata are not: see `add_payloads`.
     """
-    numbered, unread = read_outline(connection(), run.pk)
-    found = _Operations(_errors(run))
-    for event in [*effective(numbered), *unread]:
-        found.take(event)
-    operations = list(found.by_id.values())
-    _add_metadata(run, operations)
-    _add_what_rows_say(run, operations)
-    if run.is_closed:
-        _end_with(run, operations)
+
+    operations: list[Operation]
+    marks: list[Mark]
+
+
+def timeline(run: Run) -> list[Operation]:
+    """The operations of a run, with what they say went wrong and the metadata of hooks;
+    otherwise as in `Timeline`."""
+    operations = read_timeline(run).operations
+    add_payloads(operations)
     return operations
 
 
-def _errors(run: Run) -> dict[int, dict[str, str]]:
-    """What events say went wrong, by the keys of their rows."""
-    events = Event.objects.using(alias()).filter(
-        run_id=run.pk, type__in=_FAILURES, payload__isnull=False
-    )
-    return {
-        event.pk: error_to_json(bytes(event.payload or b""))
-        for event in events.only("payload")
-    }
+def read_timeline(run: Run) -> Timeline:
+    """What a run has done and is doing, without any payloads: as fast for a long log as
+    it gets."""
+    numbered, unread = read_outline(connection(), run.pk)
+    marks = [_mark(event) for event in (*numbered, *unread) if event.type in _MARKS]
+    by_id: dict[str, Operation] = {}
+    for events in (effective(numbered), unread):
+        for event in events:
+            _take(by_id, event)
+    operations = list(by_id.values())
+    _add_what_rows_say(run, operations)
+    if run.is_closed:
+        _end_with(run, operations)
+    return Timeline(operations, marks)
 
 
-class _Operations:
-    """Takes the events of a run in order."""
-
-    def __init__(self, errors: dict[int, dict[str, str]]) -> None:
-        self._errors = errors
-        self.by_id: dict[str, Operation] = {}
-
-    def take(self, event: LogEvent) -> None:
-        kind = _KINDS.get(event.type)
-        if kind is not None:
-            self._begin(kind, event)
-            return
-        operation = self.by_id.get(event.correlation_id)
-        if operation is None:
-            return
-        time = to_datetime(event.time)
-        if event.type == log.STEP_STARTED:
-            number = event.detail["attempt"]
-            if not any(each.number == number for each in operation.attempts):
-                operation.attempts.append(Attempt(number, time))
-            return
-        error = self._errors.get(event.row_id or 0)
-        if event.type == log.HOOK_RECEIVED:
-            operation.received += 1
-        elif event.type in (log.STEP_RETRYING, log.STEP_TIMED_OUT):
-            outcome = event.detail.get("reason") or "timed_out"
-            self._end_attempt(operation, time, outcome, error)
-            if operation.attempts and (retry_at := event.detail.get("retry_at")):
-                operation.attempts[-1].retry_at = to_datetime(retry_at)
-        elif event.type in _ENDS and operation.is_open:
-            operation.status = _ENDS[event.type]
-            operation.finished_at = time
-            operation.error = error
-            self._end_attempt(operation, time, operation.status, error)
-
-    def _begin(self, kind: str, event: LogEvent) -> None:
-        time, detail = to_datetime(event.time), event.detail
-        operation = Operation(kind, event.correlation_id, "", event.seq, time)
-        if kind == "hook":
-            if event.type == log.HOOK_CONFLICT:
-                operation.status, operation.finished_at = "conflict", time
-        elif kind == "wait":
-            operation.name = detail["kind"]
-            operation.due_at = to_datetime(detail["due"])
-        else:
-            operation.name = detail["name"]
-            operation.run_id = detail.get("run_id", "")
-        self.by_id[operation.id] = operation
-
-    @staticmethod
-    def _end_attempt(
-        operation: Operation, time: datetime, outcome: str, error: dict[str, str] | None
-    ) -> None:
-        if operation.attempts and operation.attempts[-1].finished_at is None:
-            attempt = operation.attempts[-1]
-            attempt.finished_at, attempt.outcome, attempt.error = time, outcome, error
+def add_payloads(operations: Sequence[Operation]) -> None:
+    """Add what went wrong, attempt by attempt, and the metadata of hooks."""
+    wanted = {row: None for each in operations for row in _payload_rows(each)}
+    events: dict[int | None, Event] = {}
+    for part in batches(list(wanted)):
+        rows = Event.objects.using(alias()).filter(pk__in=part, payload__isnull=False)
+        events |= {event.pk: event for event in rows}
+    for operation in operations:
+        if operation.kind == "hook":
+            if (event := events.get(operation.begin_row)) is not None:
+                operation.metadata = metadata_to_json(
+                    bytes(event.payload or b""), event.details.get("webhook")
+                )
+        elif (event := events.get(operation.end_row)) is not None:
+            operation.error = _error(event)
+        for attempt in operation.attempts:
+            if (event := events.get(attempt.error_row)) is not None:
+                attempt.error = _error(event)
 
 
-def _add_metadata(run: Run, operations: Sequence[Operation]) -> None:
-    hooks = {operation.id: operation for operation in operations if _is_hook(operation)}
-    if not hooks:
+def _payload_rows(operation: Operation) -> Iterator[int]:
+    row = operation.begin_row if operation.kind == "hook" else operation.end_row
+    if row is not None and (operation.kind == "hook" or operation.status == "failed"):
+        yield row
+    for attempt in operation.attempts:
+        if attempt.error_row is not None:
+            yield attempt.error_row
+
+
+def _error(event: Event) -> dict[str, str]:
+    error: dict[str, str] = error_to_json(bytes(event.payload or b""))
+    return error
+
+
+def _mark(event: LogEvent) -> Mark:
+    cut = event.detail.get("cut")
+    return Mark(event.type, to_datetime(event.time), event.seq, cut)
+
+
+def _take(by_id: dict[str, Operation], event: LogEvent) -> None:
+    """Take the events of a run in order."""
+    kind = _KINDS.get(event.type)
+    if kind is not None:
+        by_id[event.correlation_id] = _begun(kind, event)
         return
-    events = Event.objects.using(alias()).filter(
-        run_id=run.pk,
-        type__in=(log.HOOK_CREATED, log.HOOK_CONFLICT, log.HOOK_CARRIED),
-        payload__isnull=False,
-    )
-    for event in events:
-        if event.correlation_id in hooks:
-            hooks[event.correlation_id].metadata = metadata_to_json(
-                bytes(event.payload or b""), event.details.get("webhook")
-            )
+    operation = by_id.get(event.correlation_id)
+    if operation is None:
+        return
+    if event.type == log.STEP_STARTED:
+        _begin_attempt(operation, event)
+    elif event.type == log.HOOK_RECEIVED:
+        operation.received += 1
+    elif event.type in (log.STEP_RETRYING, log.STEP_TIMED_OUT):
+        outcome = event.detail.get("reason") or "timed_out"
+        _end_attempt(operation, event, outcome)
+        if operation.attempts and (retry_at := event.detail.get("retry_at")):
+            operation.attempts[-1].retry_at = to_datetime(retry_at)
+    elif event.type in _ENDS and operation.is_open:
+        operation.status = _ENDS[event.type]
+        operation.finished_at = to_datetime(event.time)
+        operation.end_row = event.row_id
+        _end_attempt(operation, event, operation.status)
 
 
-def _is_hook(operation: Operation) -> bool:
-    return operation.kind == "hook"
+def _begun(kind: str, event: LogEvent) -> Operation:
+    time, detail = to_datetime(event.time), event.detail
+    operation = Operation(kind, event.correlation_id, "", event.seq, time)
+    operation.begin_row = event.row_id
+    if kind == "hook":
+        if event.type == log.HOOK_CONFLICT:
+            operation.status, operation.finished_at = "conflict", time
+    elif kind == "wait":
+        operation.name = detail["kind"]
+        operation.due_at = to_datetime(detail["due"])
+    else:
+        operation.name = detail["name"]
+        operation.run_id = detail.get("run_id", "")
+    return operation
+
+
+def _begin_attempt(operation: Operation, event: LogEvent) -> None:
+    number, attempts = event.detail["attempt"], operation.attempts
+    if not attempts or attempts[-1].number < number:
+        worker = event.detail.get("worker", "")
+        attempts.append(Attempt(number, to_datetime(event.time), worker=worker))
+
+
+def _end_attempt(operation: Operation, event: LogEvent, outcome: str) -> None:
+    if operation.attempts and operation.attempts[-1].finished_at is None:
+        attempt = operation.attempts[-1]
+        attempt.finished_at, attempt.outcome = to_datetime(event.time), outcome
+        if event.type in _FAILURES:
+            attempt.error_row = event.row_id
 
 
 def _add_what_rows_say(run: Run, operations: Sequence[Operation]) -> None:
@@ -236,16 +289,27 @@ def _add_what_rows_say(run: Run, operations: Sequence[Operation]) -> None:
     open_ones = [operation for operation in operations if operation.is_open]
     steps = {each.id: each for each in open_ones if each.kind == "step"}
     children = {each.run_id: each for each in open_ones if each.kind == "child"}
-    for pk, status in _statuses(Step, steps):
+    for pk, status in _statuses(Step, "run", run, steps):
         steps[pk].status = status
-    for pk, status in _statuses(Run, children):
+    for pk, status in _statuses(Run, "parent", run, children):
         children[pk].status = status
 
 
-def _statuses(model: type[Step | Run], ids: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for part in batches(sorted(ids)):
-        rows = model._default_manager.using(alias()).filter(pk__in=part)
-        yield from rows.values_list("pk", "status")
+def _statuses(
+    model: type[Step | Run], of: str, run: Run, ids: Iterable[str]
+) -> Iterable[tuple[str, str]]:
+    """How these rows stand. Many are found by their run, in a single query still."""
+    rows = model._default_manager.using(alias())
+    wanted = set(ids)
+    if not wanted:
+        return
+    if len(wanted) <= _BY_KEYS:
+        rows = rows.filter(pk__in=wanted)
+    else:
+        rows = rows.filter(**{of: run.pk})
+    for pk, status in rows.values_list("pk", "status"):
+        if pk in wanted:
+            yield pk, status
 
 
 def _end_with(run: Run, operations: Sequence[Operation]) -> None:
