@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Page
@@ -25,7 +25,7 @@ class Console:
         self.page = page
         self.url = url
 
-    def log_in(self, user: AbstractBaseUser) -> None:
+    def log_in(self, user: User) -> None:
         """Be this user from now on."""
         client = Client()
         client.force_login(user)

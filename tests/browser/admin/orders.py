@@ -111,7 +111,8 @@ def runs_in_all_states(workflows: WorkflowTester) -> dict[str, Run]:
 
     def order(number: int, amount: Decimal) -> Run:
         options = fulfil.options(key=f"order-{number}", attributes={"order": number})
-        return options.start(number, amount)
+        run: Run = options.start(number, amount)
+        return run
 
     runs = {
         "completed": order(10248, small),
