@@ -16,9 +16,9 @@ from benchmarks.output import progress
 from benchmarks.stored import tidy
 from benchmarks.workloads.starting import QUEUE
 from django_workflows import start
-from django_workflows.api.pagination import encode_cursor
 from django_workflows.api.runs import RunViewSet
 from django_workflows.models import Run
+from django_workflows.store.paging import Cursor
 
 #: Pages taken one after the other, from each place.
 PAGES = 10
@@ -81,7 +81,7 @@ def _cursor(number: int) -> str:
     if number == 0:
         return ""
     run = Run.objects.order_by("created_at", "id")[number - 1]
-    return "&cursor=" + encode_cursor("n", (run.created_at, run.pk))
+    return f"&cursor={Cursor(False, (run.created_at, run.pk))}"
 
 
 def _pages(url: str, cursor: str) -> list[float]:

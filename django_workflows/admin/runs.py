@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
-from django_workflows.admin.base import RecordAdmin
+from django_workflows.admin.run_list import RunList
 from django_workflows.admin.run_page.page import context_of
 from django_workflows.models import Run
 
 
 @admin.register(Run)
-class RunAdmin(RecordAdmin[Run]):
+class RunAdmin(RunList):
     """Runs, which only their operations change."""
 
     change_form_template = "admin/django_workflows/run/page.html"
