@@ -83,13 +83,14 @@ function show(fresh) {
   if (!fresh.querySelector("[data-live-page]")) note.removeAttribute("data-live-page");
 }
 
-/** Put a part that is new where it is in the fresh page. */
+/** Put a part that is new after what is before it in the fresh page. */
 function insert(part) {
-  const before = part.previousElementSibling;
-  const here = before?.id && document.getElementById(before.id);
   const copy = document.importNode(part, true);
-  if (here) here.after(copy);
-  else document.getElementById(part.parentElement.id)?.prepend(copy);
+  for (let at = part.previousElementSibling; at; at = at.previousElementSibling) {
+    const here = at.id && document.getElementById(at.id);
+    if (here) return here.after(copy);
+  }
+  document.getElementById(part.parentElement.id)?.prepend(copy);
 }
 
 /** Whether somebody is filling in a field, or has. */
