@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,25 @@ def histories(runs: Sequence[Run]) -> list[list[HistoryEntry]]:
     return [Log(run, events).history() for run, events in _logs(runs)]
 
 
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How a step of an execution stands: waiting, running, completed, failed, skipped
+    or cancelled; in how many attempts, and under which id in the log, if it is there.
+    """
+
+    status: str
+    attempts: int
+    call_id: str
+
+
+def look_at_steps(run: Run) -> tuple[WorkflowDefinition, dict[str, StepState]]:
+    """The definition that an execution runs, and how its steps stand that it has come
+    to. Raises WorkflowError for an input that cannot be read here."""
+    [(_, events)] = _logs([run])
+    log_of_run = Log(run, events)
+    return log_of_run.definition, log_of_run.step_states()
+
+
 def _logs(runs: Sequence[Run]) -> list[tuple[Run, list[LogEvent]]]:
     rows = read_logs(connection(), [run.pk for run in runs])
     found = []
@@ -56,7 +76,7 @@ class Log:
         self._events = events
         args, _ = serialization.loads_call(events[0].payload or b"")
         _, content, self._given = args
-        self._definition = WorkflowDefinition.model_validate(content)
+        self.definition = WorkflowDefinition.model_validate(content)
         #: What was called, by the id in the log: the step's, the action, its params.
         self._calls: dict[str, tuple[str, Any, Any]] = {
             event.correlation_id: _call(event)
@@ -68,12 +88,12 @@ class Log:
     def status(self) -> Status:
         """The execution as the original shows it."""
         flow, attempts = self._told()
-        run, steps = self._run, self._definition.steps
+        run, steps = self._run, self.definition.steps
         ahead = [index for index, step in enumerate(steps) if not flow.is_past(step.id)]
         completed = run.status == Run.Status.COMPLETED
         return {
             "id": run.pk,
-            "workflowId": self._definition.id,
+            "workflowId": self.definition.id,
             "status": status_of(run),
             "input": to_json(self._given, redact=False),
             "state": to_json(flow.outputs, redact=False),
@@ -101,7 +121,7 @@ class Log:
 
     def _told(self) -> tuple[Flow, dict[str, int]]:
         """A flow that was told what has happened, and the attempts of steps."""
-        flow = Flow(self._definition, self._given)
+        flow = Flow(self.definition, self._given)
         attempts: dict[str, int] = {}
         flow.begin()
         for event in effective(self._events):
@@ -117,6 +137,21 @@ class Log:
             elif event.type == log.STEP_FAILED:
                 flow.fail(step_id, Failure.of(event.payload or b"").message)
         return flow, attempts
+
+    def step_states(self) -> dict[str, StepState]:
+        """By step: how it stands."""
+        flow, attempts = self._told()
+        ids = {call[0]: call_id for call_id, call in self._calls.items()}
+        states = {step_id: each.status for step_id, each in flow.outcomes.items()}
+        for step in flow.unsettled:
+            if self._run.is_closed:
+                states[step.id] = "cancelled"
+            else:
+                states[step.id] = "running" if step.id in attempts else "waiting"
+        return {
+            step_id: StepState(status, attempts.get(step_id, 0), ids.get(step_id, ""))
+            for step_id, status in states.items()
+        }
 
     def _results(self, flow: Flow, attempts: dict[str, int]) -> dict[str, Any]:
         results = {

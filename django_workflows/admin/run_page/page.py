@@ -6,14 +6,14 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from django_workflows.admin.run_page import summary, values
+from django_workflows.admin.run_page import graph, summary, values
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
 
 #: Modules of this package. Each has a function `panel(subject)`, which returns what the
 #: template of its name in `admin/django_workflows/run/` shows, or None if there is
 #: nothing to show.
-PANELS = (summary, values)
+PANELS = (summary, graph, values)
 
 
 def context_of(request: HttpRequest, run: Run) -> dict[str, Any]:
