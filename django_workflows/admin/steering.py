@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override
 
 from django_workflows.admin.permissions import VERBS, may
 from django_workflows.errors import InvalidRunStateError
@@ -39,6 +41,9 @@ DONE: dict[str, str | Promise] = {
     "replay": gettext_lazy("Replayed"),
     "wake": gettext_lazy("Woken"),
 }
+REPLAY_OF = gettext_lazy("Started as a replay of")
+FORKED = gettext_lazy("Forked")
+FORK_OF = gettext_lazy("Started as a fork of")
 #: These ask for a reason, which the run's own log keeps, too.
 WITH_REASON = ("cancel", "terminate")
 LONGEST_REASON = 1000
@@ -79,12 +84,17 @@ def steer(request: HttpRequest, run: Run, verb: str, reason: str = "") -> Run:
     if verb not in possible(run):
         raise InvalidRunStateError(_refusal(run, verb), run_id=run.pk)
 
-    def act() -> Run:
-        # What is done must not go unnoted, where one transaction can hold both.
-        with transaction.atomic(using=router.db_for_write(LogEntry)):
-            return _act(request, run, verb, reason)
+    return _noted(lambda: _act(request, run, verb, reason))
 
-    return despite_deadlocks(connection(), act)
+
+def fork(request: HttpRequest, run: Run, from_step: str) -> Run:
+    """Start a fork of a run, and note in the admin's log who did it.
+
+    Raises PermissionDenied, and what `Run.fork` raises; nothing has happened then.
+    """
+    if not may(request, "replay"):
+        raise PermissionDenied
+    return _noted(lambda: _fork(request, run, from_step))
 
 
 def log_change(request: HttpRequest, run: Run, message: str) -> None:
@@ -95,12 +105,32 @@ def log_change(request: HttpRequest, run: Run, message: str) -> None:
     )
 
 
+def _noted(action: Callable[[], Run]) -> Run:
+    def act() -> Run:
+        # What is done must not go unnoted, where one transaction can hold both. Notes
+        # are kept untranslated, for whoever reads them.
+        with (
+            transaction.atomic(using=router.db_for_write(LogEntry)),
+            override(None),
+        ):
+            return action()
+
+    return despite_deadlocks(connection(), act)
+
+
+def _fork(request: HttpRequest, run: Run, from_step: str) -> Run:
+    new = run.fork(from_step)
+    log_change(request, run, f"{FORKED}: {new.pk}")
+    log_change(request, new, f"{FORK_OF}: {run.pk}")
+    return new
+
+
 def _act(request: HttpRequest, run: Run, verb: str, reason: str) -> Run:
     done = str(DONE[verb])
     if verb == "replay":
         new = run.replay()
         log_change(request, run, f"{done}: {new.pk}")
-        log_change(request, new, _("Started as a replay of %(run)s") % {"run": run.pk})
+        log_change(request, new, f"{REPLAY_OF}: {run.pk}")
         return new
     if verb in WITH_REASON:
         getattr(run, verb)(reason)

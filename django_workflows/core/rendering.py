@@ -101,6 +101,15 @@ def error_to_json(sealed: bytes | None, *, redact: bool = True) -> Any:
     return _error(failure.type_name, failure.message, _hiding(redact))
 
 
+def traceback_of(sealed: bytes, *, redact: bool = True) -> str:
+    """The traceback of a stored failure; empty for one that cannot be read, whose
+    error says why."""
+    try:
+        return _hiding(redact).scrub(Failure.of(unseal(sealed)).traceback)
+    except WorkflowError:
+        return ""
+
+
 def chunk_fields(value: Any, *, redact: bool = True) -> dict[str, Any]:
     """A value as the fields of a message: ``data``, and for bytes ``encoding`` too."""
     data = to_json(value, redact=redact)

@@ -11,10 +11,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_workflows.core.code_lines import CodeLine, code_line
-from django_workflows.core.failures import Failure
-from django_workflows.core.payloads import unseal
-from django_workflows.core.rendering import error_to_json
-from django_workflows.errors import WorkflowError
+from django_workflows.core.rendering import error_to_json, traceback_of
 from django_workflows.models import Event, Run, Step
 from django_workflows.replay import events as log
 from django_workflows.store.chains import current_run_id
@@ -28,14 +25,36 @@ _MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an error comes from, as its traceback tells it."""
+
+    traceback: str
+    #: The step that raised it; empty for the workflow's own code.
+    step: str = ""
+
+    @property
+    def line(self) -> CodeLine | None:
+        """The line of the project's code."""
+        return code_line(self.traceback)
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why a run has ended as it did, or is blocked."""
 
     text: str
     #: Type and message of what was raised.
     error: dict[str, str] | None = None
-    #: The lines of the project's code that it comes from: the step's, the workflow's.
-    lines: tuple[CodeLine, ...] = ()
+    #: Where it comes from: first the steps, then the workflow.
+    origins: tuple[Origin, ...] = ()
+    #: The text without the message of the error, which may repeat what payloads hold.
+    outline: str = ""
+
+    @property
+    def lines(self) -> tuple[CodeLine, ...]:
+        """The lines of the project's code that it comes from."""
+        lines = (origin.line for origin in self.origins)
+        return tuple(line for line in lines if line is not None)
 
     def as_json(self) -> dict[str, Any]:
         lines = [line.as_json() for line in self.lines]
@@ -79,7 +98,7 @@ def cause_of(run: Run) -> Cause | None:
     nothing to explain."""
     if run.blocked_reason and not run.is_closed:
         reason, _newline, stack = run.blocked_reason.partition("\n")
-        return Cause(reason, lines=_lines(stack))
+        return Cause(reason, origins=(Origin(stack),), outline=reason)
     explain = {
         Run.Status.FAILED: _failed,
         Run.Status.CANCELLED: _stopped,
@@ -124,25 +143,28 @@ def _for_a_worker(queue: str) -> str:
 def _failed(run: Run) -> Cause:
     sealed = sealed_end(run)
     error = error_to_json(sealed)
-    text = _("Failed: %(type)s: %(message)s") % error
     end = _last(run, (log.RUN_FAILED,))
-    lines = _failure_lines(sealed)
     ids = end.details.get("failed", []) if end is not None else []
-    steps = Event.objects.using(alias()).filter(
-        run_id=run.pk, type=log.STEP_FAILED, correlation_id__in=ids
-    )
     names = dict(
         Step.objects.using(alias()).filter(pk__in=ids).values_list("pk", "name")
     )
-    for event in steps.order_by("seq"):
-        if event.payload is not None:
-            lines = (*_failure_lines(bytes(event.payload)), *lines)
+    steps = Event.objects.using(alias()).filter(
+        run_id=run.pk, type=log.STEP_FAILED, correlation_id__in=ids
+    )
+    origins = [
+        Origin(traceback_of(bytes(event.payload)), names.get(event.correlation_id, ""))
+        for event in steps.order_by("-seq")
+        if event.payload is not None
+    ]
+    if sealed is not None:
+        origins.append(Origin(traceback_of(sealed)))
+    text = _("Failed: %(type)s: %(message)s") % error
+    outline = _("Failed: %(type)s") % error
     if names:
-        text = _("%(text)s (step %(names)s)") % {
-            "text": text,
-            "names": ", ".join(sorted(set(names.values()))),
-        }
-    return Cause(text, error, lines)
+        named = {"names": ", ".join(sorted(set(names.values())))}
+        text = _("%(text)s (step %(names)s)") % {"text": text, **named}
+        outline = _("%(text)s (step %(names)s)") % {"text": outline, **named}
+    return Cause(text, error, tuple(origins), outline)
 
 
 def _stopped(run: Run) -> Cause:
@@ -152,33 +174,22 @@ def _stopped(run: Run) -> Cause:
         reason = reason or event.details.get("reason", "")
     status = str(Run.Status(run.status).label).capitalize()
     if not reason:
-        return Cause(_("%(status)s, no reason given.") % {"status": status})
-    return Cause(_("%(status)s: %(reason)s") % {"status": status, "reason": reason})
+        return _plain(_("%(status)s, no reason given.") % {"status": status})
+    return _plain(_("%(status)s: %(reason)s") % {"status": status, "reason": reason})
 
 
 def _timed_out(run: Run) -> Cause:
-    return Cause(
+    return _plain(
         _("Not done by its deadline, %(time)s.") % {"time": _time(run.deadline_at)}
     )
 
 
 def _continued(run: Run) -> Cause:
-    return Cause(_("It goes on as run %(id)s.") % {"id": current_run_id(run.pk)})
+    return _plain(_("It goes on as run %(id)s.") % {"id": current_run_id(run.pk)})
 
 
-def _failure_lines(sealed: bytes | None) -> tuple[CodeLine, ...]:
-    """The line that a stored failure comes from, if it can be read."""
-    if sealed is None:
-        return ()
-    try:
-        return _lines(Failure.of(unseal(sealed)).traceback)
-    except WorkflowError:
-        return ()  # the error itself says why it cannot be read
-
-
-def _lines(traceback: str) -> tuple[CodeLine, ...]:
-    line = code_line(traceback)
-    return () if line is None else (line,)
+def _plain(text: str) -> Cause:
+    return Cause(text, outline=text)
 
 
 def _all(run: Run, kinds: Sequence[str]) -> list[Event]:

@@ -156,7 +156,7 @@ def test_the_log_tells_what_was_done_and_why(
         f"Replayed: {new.pk}",
     ]
     about_new = LogEntry.objects.get(object_id=new.pk)
-    assert about_new.get_change_message() == f"Started as a replay of {run.pk}"
+    assert about_new.get_change_message() == f"Started as a replay of: {run.pk}"
     assert about_new.object_repr == str(new)
     ended = Event.objects.get(run=run, type="run_terminated")
     assert ended.data["reason"] == "wrong customer"

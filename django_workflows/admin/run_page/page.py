@@ -6,14 +6,26 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from django_workflows.admin.run_page import graph, summary, values
+from django_workflows.admin.run_page import (
+    cause,
+    graph,
+    people,
+    summary,
+    values,
+)
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
 
 #: Modules of this package. Each has a function `panel(subject)`, which returns what the
 #: template of its name in `admin/django_workflows/run/` shows, or None if there is
 #: nothing to show.
-PANELS = (summary, graph, values)
+PANELS = (
+    summary,
+    cause,
+    people,
+    graph,
+    values,
+)
 
 
 def context_of(request: HttpRequest, run: Run) -> dict[str, Any]:
@@ -26,4 +38,5 @@ def context_of(request: HttpRequest, run: Run) -> dict[str, Any]:
             name = module.__name__.rpartition(".")[2]
             template = f"admin/django_workflows/run/{name}.html"
             panels.append({"name": name, "template": template, **shown})
-    return {"run": run, "panels": panels, "title": str(run)}
+    names = {"title": run.workflow, "subtitle": run.pk}
+    return {"run": run, "panels": panels, **names}

@@ -1,13 +1,71 @@
-"""How the run stands: its status, times, and in one sentence what it is waiting for."""
+"""How the run stands: its status, times, and in one sentence what it is waiting for;
+and what can be done about it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin.utils import quote
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from django_workflows.admin.durations import in_words
+from django_workflows.admin.permissions import may
+from django_workflows.admin.run_page.retries import retried
 from django_workflows.admin.run_page.subject import Subject
+from django_workflows.admin.steering import LABELS, possible
+from django_workflows.models import Worker
+from django_workflows.store.database import alias
 from django_workflows.store.situations import waiting_for
 
 
 def panel(subject: Subject) -> dict[str, Any]:
     """The head of the page."""
-    return {"waiting_for": waiting_for(subject.run, subject.operations)}
+    run = subject.run
+    return {
+        "waiting_for": waiting_for(run, subject.operations),
+        "is_blocked": bool(run.blocked_reason) and not run.is_closed,
+        "retried": retried(run, subject.operations),
+        "buttons": _buttons(subject),
+        "starts_again": may(subject.request, "start") and subject.shows_payloads,
+        "worker": _worker(run.owner),
+        "timeout": None if run.timeout is None else in_words(run.timeout),
+        **_lengths(subject),
+    }
+
+
+def _buttons(subject: Subject) -> list[dict[str, Any]]:
+    """What can be done now by this user."""
+    run = subject.run
+    verbs = [verb for verb in possible(run) if may(subject.request, verb)]
+    buttons = [(verb, str(LABELS[verb])) for verb in verbs]
+    calls_steps = any(each.kind == "step" for each in subject.operations)
+    if "replay" in verbs and calls_steps:
+        buttons.append(("fork", _("Fork")))
+    return [
+        {
+            "verb": verb,
+            "label": label,
+            "url": reverse(f"admin:django_workflows_run_{verb}", args=[quote(run.pk)]),
+        }
+        for verb, label in buttons
+    ]
+
+
+def _lengths(subject: Subject) -> dict[str, str]:
+    """How long it waited until it began, and how long it has been going on since."""
+    run = subject.run
+    end = run.finished_at or subject.now
+    if run.started_at is None:
+        return {"waited": in_words(end - run.created_at), "took": ""}
+    return {
+        "waited": in_words(run.started_at - run.created_at),
+        "took": in_words(end - run.started_at),
+    }
+
+
+def _worker(owner: str) -> Worker | str:
+    """Who advances the run; its id alone if its row is gone, empty if nobody does."""
+    if not owner:
+        return ""
+    return Worker.objects.using(alias()).filter(pk=owner).first() or owner

@@ -1,0 +1,51 @@
+"""Why the run failed, ended early or is blocked: the error, its line of code, and what
+can be done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from django_workflows.admin.payloads import Payload, payload_text
+from django_workflows.admin.run_page.subject import Subject
+from django_workflows.models import Run
+from django_workflows.store.situations import Origin, cause_of
+
+
+def panel(subject: Subject) -> dict[str, Any] | None:
+    """The cause, if there is something to explain."""
+    run = subject.run
+    cause = cause_of(run)
+    if cause is None:
+        return None
+    is_blocked = not run.is_closed
+    shows_all = subject.shows_payloads
+    return {
+        "heading": _("Why it is blocked") if is_blocked else _heading(run),
+        "text": cause.text if shows_all else cause.outline,
+        "hides_message": cause.text != cause.outline and not shows_all,
+        "origins": [
+            {
+                "step": origin.step,
+                "line": origin.line,
+                "shows_code": shows_all,
+                "traceback": _traceback(origin) if shows_all else None,
+            }
+            for origin in cause.origins
+            if origin.traceback
+        ],
+        "is_blocked": is_blocked,
+    }
+
+
+def _heading(run: Run) -> str:
+    if run.status == Run.Status.FAILED:
+        return _("Why it failed")
+    if run.status == Run.Status.CONTINUED_AS_NEW:
+        return _("How it goes on")
+    return _("Why it ended")
+
+
+def _traceback(origin: Origin) -> Payload:
+    return payload_text(origin.traceback)

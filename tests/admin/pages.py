@@ -1,0 +1,50 @@
+"""How tests read pages: as their users do."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from django_workflows.models import Run
+
+
+def run_url(run: Run, page: str = "change") -> str:
+    """The address of a run's page, or of one of the pages that belong to it."""
+    return reverse(f"admin:django_workflows_run_{page}", args=[quote(run.pk)])
+
+
+def text_of(html: str) -> str:
+    """What a page says, without its markup and superfluous white space."""
+    html = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def read(client: Client, url: str) -> str:
+    """The text of a page that is there, without what surrounds its content."""
+    answer = client.get(url)
+    assert answer.status_code == 200, answer
+    html = answer.content.decode()
+    return text_of(html[html.index('id="content"') :])
+
+
+def user_with(*codenames: str, name: str = "anna") -> User:
+    """A user of the admin who has these permissions and no others."""
+    user = User.objects.create_user(name, is_staff=True)
+    permissions = Permission.objects.filter(
+        content_type__app_label="django_workflows", codename__in=codenames
+    )
+    assert len(permissions) == len(codenames)
+    user.user_permissions.set(permissions)
+    return user
+
+
+def client_of(user: User) -> Client:
+    """The browser of a user who has logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
