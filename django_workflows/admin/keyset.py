@@ -81,7 +81,5 @@ class LongListAdmin(RecordAdmin[Row]):
     #: The columns by which people may sort: there is one order only.
     sortable_by = ()
 
-    def get_changelist(
-        self, request: HttpRequest, **kwargs: Any
-    ) -> type[KeysetChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList

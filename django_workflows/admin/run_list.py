@@ -2,14 +2,170 @@
 
 from __future__ import annotations
 
-from django_workflows.admin.keyset import LongListAdmin
+import json
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin import display
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_workflows.admin.durations import in_words
+from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
+from django_workflows.admin.permissions import may, may_see_payloads
+from django_workflows.admin.run_filters import FILTERS, attribute_parameter, searched
 from django_workflows.models import Run
+from django_workflows.store.health import database_now
+
+#: Attributes of a run that the list shows, and characters of each.
+_ATTRIBUTES, _LENGTH = 5, 40
+#: Characters of what blocks a run.
+_REASON = 120
+
+
+class RunChangeList(KeysetChangeList):
+    """Knows as of when the runs of a page are shown, and whether any can change."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        now = database_now()
+        for run in self.page.rows:
+            run.seen_at = now
+        self.is_live = any(not run.is_closed for run in self.page.rows)
 
 
 class RunList(LongListAdmin[Run]):
     """Runs, the newest first."""
 
+    change_list_template = "admin/django_workflows/run/list.html"
     ordering = ("-created_at", "-id")
+    list_filter = FILTERS
+    # Not used as such, see `get_search_results`; without it there is no search.
     search_fields = ("id",)
-    list_filter = ("status",)
-    list_display = ("id", "workflow", "status", "created_at")
+    search_help_text = gettext_lazy(
+        "The id of a run, its key, or an attribute such as customer=7."
+    )
+    list_display_links = ("id",)
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        # The reason has values of the run's code in it.
+        blocked = "blocked_by" if may_see_payloads(request) else "is_blocked"
+        return (
+            "shown_status",
+            "named_workflow",
+            "id",
+            "key",
+            "queue",
+            "created",
+            "duration",
+            "shown_attributes",
+            blocked,
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return super().get_queryset(request).defer("seed")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return searched(queryset, search_term), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"may_start": may(request, "start"), "title": _("Runs")}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @display(description=gettext_lazy("status"))
+    def shown_status(self, run: Run) -> SafeString:
+        """The status as a badge, which is kept up to date."""
+        is_waiting = run.status == Run.Status.RUNNING and run.is_waiting
+        return format_html(
+            '<span id="{}-status" class="dw-status dw-status-{}" data-live>{}</span>',
+            run.pk,
+            "waiting" if is_waiting else run.status,
+            _("waiting") if is_waiting else run.get_status_display(),
+        )
+
+    @display(description=gettext_lazy("workflow"))
+    def named_workflow(self, run: Run) -> SafeString:
+        if not run.version:
+            return format_html("{}", run.workflow)
+        return format_html(
+            '{} <span class="dw-quiet">{}</span>', run.workflow, run.version
+        )
+
+    @display(description=gettext_lazy("created"))
+    def created(self, run: Run) -> SafeString:
+        return _time(run.created_at)
+
+    @display(description=gettext_lazy("duration"))
+    def duration(self, run: Run) -> SafeString:
+        """From when it began until its end, or until now."""
+        length = ""
+        if run.started_at is not None:
+            until = run.finished_at or run.seen_at  # type: ignore[attr-defined]
+            length = in_words(until - run.started_at)
+        return format_html('<span id="{}-duration" data-live>{}</span>', run.pk, length)
+
+    @display(description=gettext_lazy("attributes"))
+    def shown_attributes(self, run: Run) -> SafeString:
+        """The first attributes, each of which leads to the runs that have it, too."""
+        items = sorted(run.attributes.items())
+        shown = format_html_join(
+            " ", "{}", ((_attribute(*i),) for i in items[:_ATTRIBUTES])
+        )
+        if len(items) > _ATTRIBUTES:
+            more = _("and %(count)d more") % {"count": len(items) - _ATTRIBUTES}
+            shown = format_html('{} <span class="dw-quiet">{}</span>', shown, more)
+        return shown
+
+    @display(description=gettext_lazy("blocked"))
+    def is_blocked(self, run: Run) -> SafeString:
+        """That it is blocked."""
+        return _blocked(run, "")
+
+    @display(description=gettext_lazy("blocked by"))
+    def blocked_by(self, run: Run) -> SafeString:
+        """Why it is blocked, in one line."""
+        reason = run.blocked_reason.partition("\n")[0]
+        return _blocked(run, Truncator(reason).chars(_REASON))
+
+
+def _blocked(run: Run, reason: str) -> SafeString:
+    badge: str | SafeString = ""
+    if run.blocked_reason and not run.is_closed:
+        label = _("blocked")
+        badge = format_html(
+            '<span class="dw-status dw-status-blocked">{}</span> {}', label, reason
+        )
+    return format_html('<span id="{}-blocked" data-live>{}</span>', run.pk, badge)
+
+
+def _attribute(name: str, value: Any) -> SafeString:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    said = f"{name}={Truncator(text).chars(_LENGTH)}"
+    parameter = attribute_parameter(name, value)
+    if parameter is None:
+        return format_html("<span>{}</span>", said)
+    return format_html('<a href="?{}">{}</a>', urlencode([parameter]), said)
+
+
+def _time(moment: datetime) -> SafeString:
+    local = localtime(moment)
+    return format_html(
+        '<time datetime="{0}" title="{0}">{1}</time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S}",
+    )

@@ -32,6 +32,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs whose workflow raised."""
         return self.filter(status=Run.Status.FAILED)
 
+    def blocked(self) -> RunQuerySet:
+        """Runs that cannot go on with today's code."""
+        # In the words of the index.
+        return self.filter(blocked_times__gt=0, finished_at__isnull=True)
+
     def for_workflow(self, workflow: Workflow[..., Any] | str) -> RunQuerySet:
         """Runs of one workflow, given by itself or by name: of all its versions, and
         under its former names (`aliases`) too."""

@@ -148,8 +148,6 @@ def _due(waiting: _Waiting, queue: str, now: datetime) -> tuple[int, datetime | 
 
 def _blocked() -> dict[str, int]:
     """Runs that cannot go on with today's code, by workflow."""
-    blocked = Run.objects.using(alias()).filter(
-        blocked_times__gt=0, finished_at__isnull=True
-    )
+    blocked = Run.objects.using(alias()).blocked()
     names = blocked.order_by().values_list("workflow", flat=True)[:COUNTED]
     return dict(sorted(Counter(names).items()))

@@ -1,0 +1,317 @@
+"""The list of runs: what it shows, and by what it can be narrowed."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils.timezone import now
+from pytest_django import DjangoAssertNumQueries
+
+from django_workflows import sleep, start, start_many, workflow
+from django_workflows.models import Run
+from django_workflows.testing import WorkflowTester
+
+pytestmark = pytest.mark.django_db
+
+URL = "admin:django_workflows_run_changelist"
+
+
+@workflow
+async def quiet(text: str = "") -> str:
+    return text
+
+
+@workflow(aliases=["old_name"])
+async def renamed() -> None:
+    """Was called otherwise once."""
+
+
+@workflow
+async def sleeping() -> None:
+    await sleep("1d")
+
+
+@workflow
+async def guilty(secret: str) -> None:
+    random.seed(secret)
+    await sleep("1d")
+    raise AssertionError
+
+
+def rows(client: Client, **query: Any) -> list[str]:
+    """The ids on the page for some parameters."""
+    return re.findall(
+        r'class="field-id"><a href="[^"]*">(\w+)<', text_of(client, **query)
+    )
+
+
+def text_of(client: Client, **query: Any) -> str:
+    answer = client.get(reverse(URL) + "?" + urlencode(query))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def choices(text: str, title: str) -> list[str]:
+    """What a filter offers."""
+    part = re.search(rf'data-filter-title="{title}".*?</details>', text, re.DOTALL)
+    if part is None:
+        return []
+    return [
+        unescape(each) for each in re.findall(r'<a href="\?[^>]*>(.*?)</a>', part[0])
+    ]
+
+
+def viewer(client: Client, django_user_model: type[User], *codenames: str) -> Client:
+    """A client of somebody who may see runs, and what else is named."""
+    user = django_user_model.objects.create_user("vera", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=("view_run", *codenames))
+    )
+    client.force_login(user)
+    return client
+
+
+def test_a_row_says_how_a_run_stands(
+    workflows: WorkflowTester, admin_client: Client
+) -> None:
+    run: Run = sleeping.options(
+        key="order-7",
+        queue="mail",
+        attributes={"customer": 7, "vip": True, "to": "a&b"},
+    ).start()
+    workflows.run_until_idle()
+    Run.objects.filter(pk=run.pk).update(
+        version="3", started_at=now() - timedelta(days=2, hours=4, minutes=20)
+    )
+    text = text_of(admin_client)
+    row = re.search(r"<tbody>.*</tbody>", text, re.DOTALL)
+    assert row is not None
+    said = unescape(re.sub(r"<.*?>|\s+", " ", row[0]))
+    for part in (sleeping.name, " 3 ", run.pk, "order-7", "mail", "waiting", "2 d 4 h"):
+        assert part in said
+    for name, value in {"customer": 7, "vip": "true", "to": "a&b"}.items():
+        assert f"{name}={value}" in said
+        link = urlencode({f"attributes.{name}": value})
+        assert f'href="?{link}"' in row[0]
+        assert rows(admin_client, **{f"attributes.{name}": value}) == [run.pk]
+    page = reverse("admin:django_workflows_run_change", args=[quote(run.pk)])
+    assert f'href="{page}"' in row[0]
+
+
+def test_what_blocks_a_run_is_shown_to_those_who_may_see_payloads(
+    workflows: WorkflowTester,
+    client: Client,
+    admin_client: Client,
+    django_user_model: type[User],
+) -> None:
+    run = start(guilty, "sesame")
+    start(sleeping)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    reason = run.blocked_reason.partition("\n")[0]
+    assert reason
+    text = unescape(text_of(admin_client))
+    assert text.count("dw-status-blocked") == 1
+    assert reason[:60] in text
+    assert rows(admin_client, blocked="yes") == [run.pk]
+    text = unescape(text_of(viewer(Client(), django_user_model)))
+    assert text.count("dw-status-blocked") == 1
+    assert reason[:20] not in text
+    run.terminate()
+    assert rows(admin_client, blocked="yes") == []
+    assert "dw-status-blocked" not in text_of(admin_client)
+
+
+def test_filters_leave_the_runs_that_are_meant(admin_client: Client) -> None:
+    first: Run = quiet.options(
+        queue="mail", attributes={"plan": "free", "size": 2}
+    ).start()
+    second: Run = quiet.options(attributes={"plan": "free", "size": "2"}).start()
+    third: Run = renamed.start()
+    Run.objects.filter(pk=first.pk).update(status="failed", version="1")
+    Run.objects.filter(pk=third.pk).update(workflow="old_name")
+    everything = [third.pk, second.pk, first.pk]
+    for query, expected in {
+        (): everything,
+        (("status", "failed"),): [first.pk],
+        (("status", "pending"),): [third.pk, second.pk],
+        (("queue", "mail"),): [first.pk],
+        (("queue", "none"),): [],
+        (("version", "1"),): [first.pk],
+        (("workflow", quiet.name), ("version", "1")): [first.pk],
+        (("workflow", quiet.name),): [second.pk, first.pk],
+        (("workflow", renamed.name),): [third.pk],
+        (("attributes.plan", "free"),): [second.pk, first.pk],
+        (("attributes.plan", "free"), ("queue", "mail")): [first.pk],
+        (("attributes.size", "2"),): [second.pk, first.pk],
+        (("attributes.size", "2"), ("attributes.plan", "gold")): [],
+        (("blocked", "yes"),): [],
+    }.items():
+        assert rows(admin_client, **dict(query)) == expected, query
+
+
+def test_filters_by_time(admin_client: Client, settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    runs = start_many(quiet, [("a",), ("b",), ("c",)])
+    times = [
+        now() - timedelta(minutes=30),
+        now() - timedelta(hours=30),
+        datetime(2025, 7, 1, 10, 30, tzinfo=UTC),
+    ]
+    for run, created_at in zip(runs, times, strict=True):
+        Run.objects.filter(pk=run.pk).update(created_at=created_at)
+    recent, elder, old = (run.pk for run in runs)
+    assert rows(admin_client) == [recent, elder, old]
+    assert rows(admin_client, created_within="1h") == [recent]
+    assert rows(admin_client, created_within="2d") == [recent, elder]
+    # What the form sends is local time: 12:30 in Berlin is 10:30 in UTC.
+    assert rows(
+        admin_client,
+        created_after="2025-07-01T12:29",
+        created_before="2025-07-01T12:31",
+    ) == [old]
+    assert rows(admin_client, created_before="2025-07-01T12:29", created_after="") == []
+    assert rows(admin_client, created_before="2025-07-01T10:31:00Z") == [old]
+    text = text_of(
+        admin_client, created_before="2025-07-01T10:31:00Z", status="pending", q="x"
+    )
+    assert 'name="created_before" value="2025-07-01T12:31"' in text
+    assert '<input type="hidden" name="status" value="pending">' in text
+
+
+def test_filters_offer_what_there_is(admin_client: Client) -> None:
+    start_many(quiet.options(queue="mail"), [("a",), ("b",)])
+    start_many(quiet.options(queue="art"), [("a",)])
+    Run.objects.filter(queue="art").update(workflow="gone.from.the.code")
+    Run.objects.filter(queue="mail").update(version="2026-1")
+    text = text_of(admin_client)
+    assert choices(text, "queue") == ["All", "art", "mail"]
+    offered = choices(text, "workflow")
+    assert {quiet.name, renamed.name, "gone.from.the.code"} <= set(offered)
+    assert offered[1:] == sorted(offered[1:])
+    assert "old_name" not in offered
+    assert choices(text, "version") == []
+    text = text_of(admin_client, workflow=quiet.name)
+    assert choices(text, "version") == ["All", "2026-1"]
+    assert choices(text, "attribute") == []
+    # What is chosen can be unchosen, even if there is none of it.
+    text = text_of(admin_client, queue="none", **{"attributes.customer": "7"})
+    assert choices(text, "queue") == ["All", "art", "mail", "none"]
+    assert choices(text, "attribute") == ["All", "customer = 7"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "sideways"},
+        {"blocked": "no"},
+        {"created_within": "soon"},
+        {"created_within": "999999d"},
+        {"created_after": "yesterday"},
+        {"created_before": "9999-12-31T23:59:59-12:00"},
+        {"queue": "a\0b"},
+        {"version": "a\0b"},
+        {"workflow": "a\0b"},
+        {"attributes.a": "a\0b"},
+        {"attributes.a\0": "b"},
+        {"nothing": "known"},
+    ],
+)
+def test_what_means_nothing_leads_back_to_all_runs(
+    admin_client: Client, query: dict[str, str]
+) -> None:
+    run = start(quiet)
+    answer: Any = admin_client.get(reverse(URL), query, follow=True)
+    assert answer.redirect_chain == [(reverse(URL) + "?e=1", 302)]
+    assert run.pk in answer.content.decode()
+
+
+def test_search_finds_ids_keys_and_attributes(admin_client: Client) -> None:
+    first: Run = quiet.options(key="order 7", attributes={"customer": 7}).start()
+    second: Run = quiet.options(key="customer=7").start()
+    third: Run = quiet.options(attributes={"customer": "a=b", "to": "x y"}).start()
+    for text, expected in {
+        first.pk: [first.pk],
+        f"  {first.pk}\n": [first.pk],
+        first.pk[:6]: [third.pk, second.pk, first.pk],
+        "wrun_%": [],
+        "order 7": [first.pk],
+        "order": [],
+        # A key comes first.
+        "customer=7": [second.pk],
+        "customer = 7": [first.pk],
+        "customer=a=b": [third.pk],
+        "to=x y": [third.pk],
+        "to=x": [],
+        "=": [],
+        " ": [third.pk, second.pk, first.pk],
+    }.items():
+        found = rows(admin_client, q=text)
+        assert found == [pk for pk in (third.pk, second.pk, first.pk) if pk in expected]
+
+
+def test_the_list_follows_open_runs(
+    workflows: WorkflowTester, admin_client: Client
+) -> None:
+    run = start(sleeping)
+    workflows.run_until_idle()
+    text = text_of(admin_client)
+    assert "data-live-page" in text
+    for part in ("status", "duration", "blocked"):
+        assert re.search(rf'id="{run.pk}-{part}"[^>]* data-live', text)
+    run.terminate()
+    assert "data-live-page" not in text_of(admin_client)
+
+
+def test_the_number_of_queries_does_not_grow(
+    workflows: WorkflowTester,
+    admin_client: Client,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    def add(count: int) -> None:
+        for number in range(count):
+            options = {"queue": f"q{number}", "attributes": {"number": number}}
+            sleeping.options(**options).start()
+        workflows.run_until_idle()
+
+    add(1)
+    text_of(admin_client)  # the content types are known from here on
+    with django_assert_num_queries(6):  # session, user, time, two filters, the page
+        text_of(admin_client)
+    add(30)
+    with django_assert_num_queries(6):
+        text_of(admin_client)
+    with django_assert_num_queries(8):  # the versions, and the time of the filter
+        text_of(
+            admin_client,
+            workflow=sleeping.name,
+            status="running",
+            queue="q1",
+            created_within="1h",
+            **{"attributes.number": 1},
+        )
+
+
+def test_nobody_adds_or_deletes_runs_here(
+    admin_client: Client, client: Client, django_user_model: type[User]
+) -> None:
+    run = start(quiet)
+    for name, args in (("add", []), ("delete", [run.pk])):
+        url = reverse(f"admin:django_workflows_run_{name}", args=args)
+        assert admin_client.get(url).status_code == 403
+        assert admin_client.post(url, {"post": "yes"}).status_code == 403
+    assert Run.objects.filter(pk=run.pk).exists()
+    assert "delete_selected" not in text_of(admin_client)
+    user = django_user_model.objects.create_user("eve", is_staff=True)
+    client.force_login(user)
+    assert client.get(reverse(URL)).status_code == 403
