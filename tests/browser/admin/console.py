@@ -50,20 +50,26 @@ def refresh(page: Page) -> None:
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def axe(page: Page) -> None:
-    """Fail if axe finds what is a serious problem to anybody."""
-    found = Axe().run(page)
-    grave = [
-        (problem["id"], problem["help"], [node["html"] for node in problem["nodes"]])
+def axe(page: Page, *rules: str) -> None:
+    """Fail if something is a serious problem to anybody; by all rules, or these."""
+    problems = barriers(page, *rules)
+    assert not problems, problems
+
+
+def barriers(page: Page, *rules: str) -> list[str]:
+    """Return what axe finds serious or critical, and where."""
+    found = Axe().run(page, options={"runOnly": list(rules)} if rules else None)
+    return [
+        f"{problem['id']}: {problem['help']}: {node['html']}"
         for problem in found.response["violations"]
         if problem["impact"] in ("serious", "critical")
+        for node in problem["nodes"]
     ]
-    assert grave == []
 
 
-def assert_fits(page: Page) -> None:
-    """Fail if the page as a whole scrolls sideways, and say what is too wide."""
-    too_wide = page.evaluate(
+def too_wide(page: Page) -> list[str]:
+    """Return what makes the page as a whole scroll sideways."""
+    found: list[str] = page.evaluate(
         """() => {
         const room = document.documentElement.clientWidth;
         if (document.documentElement.scrollWidth <= room) return [];
@@ -73,7 +79,16 @@ def assert_fits(page: Page) -> None:
             .map((e) => e.outerHTML.slice(0, 120));
         }"""
     )
-    assert too_wide == []
+    return found
+
+
+def inline(page: Page) -> list[str]:
+    """Return scripts and styles of the app that a site's policy may forbid."""
+    found: list[str] = page.locator(
+        "#content :is([style], style, [onclick], [onchange], [onsubmit],"
+        " script:not([src], [type='application/json']))"
+    ).evaluate_all("all => all.map((e) => e.outerHTML)")
+    return found
 
 
 def shot(page: Page, name: str) -> None:

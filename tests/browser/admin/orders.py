@@ -14,7 +14,6 @@ from django_workflows import (
     define_hook,
     get_step_metadata,
     get_writable,
-    resume_hook,
     sleep,
     start_child,
     step,
@@ -123,7 +122,7 @@ def runs_in_all_states(workflows: WorkflowTester) -> dict[str, Run]:
         "continued_as_new": count_stock.start(date(2026, 11, 1)),
     }
     workflows.run_until_idle()
-    resume_hook("approval:10249", {"approved": True, "note": "a good customer"})
+    Decision.resume("approval:10249", {"approved": True, "note": "a good customer"})
     workflows.advance("4d")
     runs["cancelled"].cancel(reason="the customer called")
     runs["terminated"].terminate(reason="a test order")

@@ -1,0 +1,82 @@
+"""All pages of the console, found as a user finds them: by following links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from django.urls import resolve, reverse
+from playwright.sync_api import Page
+
+from django_workflows.models import Run
+from django_workflows.testing import WorkflowTester
+from tests.browser.admin.console import (
+    NARROW,
+    Console,
+    barriers,
+    inline,
+    too_wide,
+)
+from tests.browser.admin.invitations import every_night, invite
+
+#: What the links of the app must lead to.
+KNOWN = {"app_list", "django_workflows_run_changelist", "django_workflows_run_change"}
+
+
+@pytest.fixture
+def shop(runs: dict[str, Run], workflows: WorkflowTester) -> dict[str, Run]:
+    """Runs in all states, that of a definition, and a schedule."""
+    runs["defined"] = invite()
+    every_night()
+    workflows.run_until_idle()
+    return runs
+
+
+def pages(console: Console) -> Iterator[str]:
+    """Open one page of each kind; yield its name."""
+    known: set[str] = set()
+    to_do = [f"{console.url}{reverse('admin:app_list', args=['django_workflows'])}"]
+    while to_do:
+        url = to_do.pop(0)
+        name = resolve(urlsplit(url).path).url_name or ""
+        if name in known:
+            continue
+        known.add(name)
+        console.page.goto(url)
+        yield name
+        links = console.page.locator("#content a[href*='/django_workflows/']")
+        to_do += links.evaluate_all("all => all.map((a) => a.href.split('#')[0])")
+
+
+def problems(page: Page) -> list[str]:
+    """Look at the page in light and dark, and on a phone."""
+    found = inline(page)
+    # Colours that are changing are no colours to judge.
+    page.evaluate(
+        """() => {
+        const still = new CSSStyleSheet();
+        still.replaceSync("* { transition: none !important }");
+        document.adoptedStyleSheets = [still];
+        }"""
+    )
+    found += barriers(page)
+    page.emulate_media(color_scheme="dark")
+    found += barriers(page, "color-contrast")
+    page.set_viewport_size(NARROW)
+    found += too_wide(page)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    return found
+
+
+def test_every_page_can_be_read_by_everybody(
+    console: Console, shop: dict[str, Run]
+) -> None:
+    found = {
+        state: problems(console.open_run(shop[state]))
+        for state in ("completed", "waiting", "blocked", "defined")
+    }
+    found |= {name: problems(console.page) for name in pages(console)}
+    assert {name: problem for name, problem in found.items() if problem} == {}
+    assert found.keys() >= KNOWN
