@@ -10,12 +10,12 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 #: The folder to write the documentation's images to; none are written without it.
 #: `ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin`
 SHOTS = os.environ.get("ADMIN_SHOTS")
-NARROW = {"width": 390, "height": 844}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 
 
 class Console:

@@ -21,7 +21,7 @@ from tests.browser.admin.console import (
 from tests.browser.admin.invitations import every_night, invite
 
 #: What the links of the app must lead to.
-KNOWN = {"app_list", "django_workflows_run_changelist", "django_workflows_run_change"}
+KNOWN = {"django_workflows_run_changelist", "django_workflows_run_change"}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def shop(runs: dict[str, Run], workflows: WorkflowTester) -> dict[str, Run]:
 def pages(console: Console) -> Iterator[str]:
     """Open one page of each kind; yield its name."""
     known: set[str] = set()
-    to_do = [f"{console.url}{reverse('admin:app_list', args=['django_workflows'])}"]
+    to_do = [f"{console.url}{reverse('admin:django_workflows_run_changelist')}"]
     while to_do:
         url = to_do.pop(0)
         name = resolve(urlsplit(url).path).url_name or ""
@@ -45,7 +45,7 @@ def pages(console: Console) -> Iterator[str]:
         known.add(name)
         console.page.goto(url)
         yield name
-        links = console.page.locator("#content a[href*='/django_workflows/']")
+        links = console.page.locator("main a[href*='/admin/django_workflows/']")
         to_do += links.evaluate_all("all => all.map((a) => a.href.split('#')[0])")
 
 
