@@ -98,7 +98,8 @@ def cause_of(run: Run) -> Cause | None:
     nothing to explain."""
     if run.blocked_reason and not run.is_closed:
         reason, _newline, stack = run.blocked_reason.partition("\n")
-        return Cause(reason, origins=(Origin(stack),), outline=reason)
+        outline = _("Blocked: %(type)s") % {"type": reason.partition(":")[0]}
+        return Cause(reason, origins=(Origin(stack),), outline=outline)
     explain = {
         Run.Status.FAILED: _failed,
         Run.Status.CANCELLED: _stopped,

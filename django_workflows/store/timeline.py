@@ -148,8 +148,10 @@ class Mark:
     type: str
     time: datetime
     seq: int | None
-    #: Of a retry in place: the number of the first event that it has made void.
+    #: Of a retry in place: the number of the first event that it has made void, and
+    #: when that happened.
     cut: int | None = None
+    cut_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +226,9 @@ def _error(event: Event) -> dict[str, str]:
 
 
 def _mark(event: LogEvent) -> Mark:
-    cut = event.detail.get("cut")
-    return Mark(event.type, to_datetime(event.time), event.seq, cut)
+    cut, cut_us = event.detail.get("cut"), event.detail.get("cut_at")
+    cut_at = None if cut_us is None else to_datetime(cut_us)
+    return Mark(event.type, to_datetime(event.time), event.seq, cut, cut_at)
 
 
 def _take(by_id: dict[str, Operation], event: LogEvent) -> None:

@@ -8,8 +8,10 @@ from django.http import HttpRequest
 
 from django_workflows.admin.run_page import (
     cause,
+    family,
     graph,
     people,
+    spent,
     summary,
     values,
 )
@@ -24,7 +26,9 @@ PANELS = (
     cause,
     people,
     graph,
+    spent,
     values,
+    family,
 )
 
 
