@@ -1,0 +1,76 @@
+"""The console by keyboard alone."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from django_workflows.models import Run
+from django_workflows.testing import WorkflowTester
+from tests.browser.admin.console import Console
+
+#: More than any of these pages has.
+MANY = 400
+
+
+def out_of_reach(page: Page) -> list[str]:
+    """Go through the page with the Tab key; return what it does not come to."""
+    page.evaluate(
+        """() => {
+        const all = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+        for (const stop of document.querySelectorAll(all)) {
+            if (stop.checkVisibility({ checkVisibilityCSS: true })) {
+                stop.dataset.stop = stop.outerHTML.slice(0, 120);
+            }
+        }
+        }"""
+    )
+    for _ in range(MANY):
+        page.keyboard.press("Tab")
+        goes_on = page.evaluate(
+            """() => {
+            const here = document.activeElement;
+            // A date has several stops in one field.
+            if (here === document.body) return false;
+            delete here.dataset.stop;
+            return true;
+            }"""
+        )
+        if not goes_on:
+            break
+    left: list[str] = page.locator("[data-stop]").evaluate_all(
+        "all => all.map((e) => e.dataset.stop)"
+    )
+    return left
+
+
+@pytest.mark.parametrize("state", ["waiting", "failed"])
+def test_everything_on_a_runs_page_is_reached(
+    console: Console, runs: dict[str, Run], state: str
+) -> None:
+    page = console.open_run(runs[state])
+    expect(page.locator("#summary")).to_be_visible()
+    assert out_of_reach(page) == []
+
+
+def test_everything_on_the_list_of_runs_is_reached(
+    console: Console, runs: dict[str, Run]
+) -> None:
+    page = console.open("django_workflows_run_changelist")
+    expect(page.get_by_role("link", name=runs["failed"].pk)).to_be_visible()
+    assert out_of_reach(page) == []
+
+
+def test_a_run_is_paused_with_the_keyboard(
+    console: Console, runs: dict[str, Run], workflows: WorkflowTester
+) -> None:
+    run = runs["sleeping"]
+    page = console.open_run(run)
+    page.get_by_role("button", name="Pause").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Pause this run").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The run has been asked to pause.")).to_be_visible()
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.status == "paused"
