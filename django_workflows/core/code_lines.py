@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import sysconfig
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ _FRAME = re.compile(
     r"(?:\n[ |+]*(?P<code>[^\n]*))?",
     re.MULTILINE,
 )
+#: A place as error messages name it.
+_PLACE = re.compile(r"(?P<file>[^\s()\"']+\.py):(?P<line>\d+)")
 #: Where code lies that nobody looks for a mistake of their own in.
 _FOREIGN = tuple(
     f"{folder}/"
@@ -27,7 +30,8 @@ _FOREIGN = tuple(
 
 @dataclass(frozen=True, slots=True)
 class CodeLine:
-    """A line of code, as it was when the traceback was written."""
+    """A line of code, as it was when the traceback was written; `function` is empty
+    where it is not known."""
 
     file: str
     line: int
@@ -43,7 +47,8 @@ class CodeLine:
         }
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}"
+        place = f"{self.file}:{self.line}"
+        return f"{place} in {self.function}" if self.function else place
 
 
 def code_line(traceback: str) -> CodeLine | None:
@@ -55,3 +60,13 @@ def code_line(traceback: str) -> CodeLine | None:
         code = (frame["code"] or "").strip()
         return CodeLine(frame["file"], int(frame["line"]), frame["function"], code)
     return None
+
+
+def named_line(message: str) -> CodeLine | None:
+    """The first line of code that an error message names as ``file:line``, as it is in
+    this process now."""
+    place = _PLACE.search(message)
+    if place is None:
+        return None
+    file, line = place["file"], int(place["line"])
+    return CodeLine(file, line, "", linecache.getline(file, line).strip())

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from django_workflows.core.code_lines import CodeLine, code_line
+from django_workflows.core.code_lines import CodeLine, code_line, named_line
 from django_workflows.core.rendering import error_to_json, traceback_of
 from django_workflows.models import Event, Run, Step
 from django_workflows.replay import events as log
@@ -26,16 +26,14 @@ _MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an error comes from, as its traceback tells it."""
+    """Where an error comes from."""
 
+    #: Empty if nothing was raised that has one.
     traceback: str
+    #: The line of the project's code.
+    line: CodeLine | None
     #: The step that raised it; empty for the workflow's own code.
     step: str = ""
-
-    @property
-    def line(self) -> CodeLine | None:
-        """The line of the project's code."""
-        return code_line(self.traceback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +79,13 @@ def waiting_for(run: Run, operations: Sequence[Operation]) -> str:
                 "time": _time(run.wake_at)
             }
         return _for_a_worker(run.queue)
-    awaited = [_awaited(each) for each in operations if each.is_open]
+    awaited = [each for each in operations if each.is_open]
     if not awaited:
         return _for_a_worker(run.queue) if not run.owner else _("Running its code.")
-    named = "; ".join(awaited[:_MOST])
+    untaken = _untaken(awaited[:_MOST])
+    named = "; ".join(
+        untaken.get(each.id) or _awaited(each) for each in awaited[:_MOST]
+    )
     if len(awaited) > _MOST:
         named = _("%(named)s; and %(count)d more") % {
             "named": named,
@@ -99,7 +100,8 @@ def cause_of(run: Run) -> Cause | None:
     if run.blocked_reason and not run.is_closed:
         reason, _newline, stack = run.blocked_reason.partition("\n")
         outline = _("Blocked: %(type)s") % {"type": reason.partition(":")[0]}
-        return Cause(reason, origins=(Origin(stack),), outline=outline)
+        origin = Origin(stack, code_line(stack) or named_line(reason))
+        return Cause(reason, origins=(origin,), outline=outline)
     explain = {
         Run.Status.FAILED: _failed,
         Run.Status.CANCELLED: _stopped,
@@ -108,6 +110,34 @@ def cause_of(run: Run) -> Cause | None:
         Run.Status.CONTINUED_AS_NEW: _continued,
     }.get(Run.Status(run.status))
     return None if explain is None else explain(run)
+
+
+def _untaken(operations: Sequence[Operation]) -> dict[str, str]:
+    """What steps wait for that no worker has taken yet, by their ids."""
+    ids = [each.id for each in operations if each.kind == "step" and not each.attempts]
+    if not ids:
+        return {}
+    steps = Step.objects.using(alias()).filter(pk__in=ids, status=Step.Status.PENDING)
+    served = _served_queues()
+    found = {}
+    for step in steps.only("name", "queue", "limit_key"):
+        if step.queue not in served:
+            text = _(
+                "step %(name)s to be taken by a worker of queue %(queue)s, which none "
+                "serves: start one with manage.py workflows worker --queue %(queue)s"
+            )
+        elif step.limit_key:
+            text = _("step %(name)s to get a place under its limits")
+        else:
+            text = _("step %(name)s to be taken by a worker of queue %(queue)s")
+        found[step.pk] = text % {"name": step.name, "queue": step.queue}
+    return found
+
+
+def _served_queues() -> set[str]:
+    """The queues that have a worker now."""
+    served = fresh_workers().values_list("queues", flat=True)
+    return {queue for queues in served for queue in queues.split(",")}
 
 
 def _awaited(operation: Operation) -> str:
@@ -132,9 +162,8 @@ def _awaited(operation: Operation) -> str:
 
 
 def _for_a_worker(queue: str) -> str:
-    for served in fresh_workers().values_list("queues", flat=True):
-        if queue in served.split(","):
-            return _("Waiting for a free worker of queue %(queue)s.") % {"queue": queue}
+    if queue in _served_queues():
+        return _("Waiting for a free worker of queue %(queue)s.") % {"queue": queue}
     return _(
         "Waiting for a worker of queue %(queue)s, which none serves: start one with "
         "manage.py workflows worker --queue %(queue)s."
@@ -153,12 +182,12 @@ def _failed(run: Run) -> Cause:
         run_id=run.pk, type=log.STEP_FAILED, correlation_id__in=ids
     )
     origins = [
-        Origin(traceback_of(bytes(event.payload)), names.get(event.correlation_id, ""))
+        _origin(bytes(event.payload), names.get(event.correlation_id, ""))
         for event in steps.order_by("-seq")
         if event.payload is not None
     ]
     if sealed is not None:
-        origins.append(Origin(traceback_of(sealed)))
+        origins.append(_origin(sealed))
     text = _("Failed: %(type)s: %(message)s") % error
     outline = _("Failed: %(type)s") % error
     if names:
@@ -166,6 +195,11 @@ def _failed(run: Run) -> Cause:
         text = _("%(text)s (step %(names)s)") % {"text": text, **named}
         outline = _("%(text)s (step %(names)s)") % {"text": outline, **named}
     return Cause(text, error, tuple(origins), outline)
+
+
+def _origin(sealed: bytes, step: str = "") -> Origin:
+    traceback = traceback_of(sealed)
+    return Origin(traceback, code_line(traceback), step)
 
 
 def _stopped(run: Run) -> Cause:

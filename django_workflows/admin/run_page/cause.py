@@ -11,6 +11,10 @@ from django_workflows.admin.payloads import Payload, payload_text
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
 from django_workflows.store.situations import Origin, cause_of
+from django_workflows.store.timeline import Operation
+
+#: Children named.
+_MOST = 5
 
 
 def panel(subject: Subject) -> dict[str, Any] | None:
@@ -33,10 +37,22 @@ def panel(subject: Subject) -> dict[str, Any] | None:
                 "traceback": _traceback(origin) if shows_all else None,
             }
             for origin in cause.origins
-            if origin.traceback
         ],
         "is_blocked": is_blocked,
+        "children": _failed_children(subject),
     }
+
+
+def _failed_children(subject: Subject) -> list[Operation]:
+    """The children whose failure may be the run's, the last one first."""
+    if subject.run.status != Run.Status.FAILED:
+        return []
+    failed = [
+        each
+        for each in subject.operations
+        if each.kind == "child" and each.status == "failed" and each.run_id
+    ]
+    return failed[: -_MOST - 1 : -1]
 
 
 def _heading(run: Run) -> str:
@@ -47,5 +63,5 @@ def _heading(run: Run) -> str:
     return _("Why it ended")
 
 
-def _traceback(origin: Origin) -> Payload:
-    return payload_text(origin.traceback)
+def _traceback(origin: Origin) -> Payload | None:
+    return payload_text(origin.traceback) if origin.traceback else None

@@ -65,7 +65,7 @@ def panel(subject: Subject) -> dict[str, Any] | None:
                 "kind": share.kind,
                 "label": KINDS[share.kind],
                 "took": in_words(share.seconds),
-                "percent": round(share.percent),
+                "percent": str(round(share.percent)) if share.percent >= 1 else "< 1",
                 "left": round(left, 2),
                 "width": round(share.percent, 2),
             }
