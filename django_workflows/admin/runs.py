@@ -9,12 +9,13 @@ from django.http import HttpRequest, HttpResponse
 
 from django_workflows.admin.run_list import RunList
 from django_workflows.admin.run_page.page import context_of
+from django_workflows.admin.start_pages import StartPages
 from django_workflows.admin.steering_pages import SteeringPages
 from django_workflows.models import Run
 
 
 @admin.register(Run)
-class RunAdmin(SteeringPages, RunList):
+class RunAdmin(StartPages, SteeringPages, RunList):
     """Runs, which only their operations change."""
 
     change_form_template = "admin/django_workflows/run/page.html"

@@ -62,7 +62,7 @@ def check_arguments(
     given.take(args, kwargs)
     try:
         # As text: then it is by JSON's rules, which has no words for dates and sets.
-        checked = _model(workflow.func).model_validate_json(json.dumps(given.values))
+        checked = model_of(workflow.func).model_validate_json(json.dumps(given.values))
     except ValidationError as error:
         raise ArgumentsError({**problems_by_field(error), **given.problems}) from None
     if given.problems:
@@ -73,7 +73,7 @@ def check_arguments(
 
 def arguments_schema(workflow: Workflow[..., Any]) -> dict[str, Any]:
     """The JSON Schema of an object with the workflow's parameters."""
-    return _model(workflow.func).model_json_schema(schema_generator=TolerantSchema)
+    return model_of(workflow.func).model_json_schema(schema_generator=TolerantSchema)
 
 
 def result_schema(workflow: Workflow[..., Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class _Given:
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for index, parameter in enumerate(self.signature.parameters.values()):
-            key = _key(index)
+            key = key_of(index)
             if key not in checked:
                 continue
             if parameter.kind is Parameter.VAR_POSITIONAL:
@@ -147,24 +147,28 @@ class _Given:
 
 
 @lru_cache(maxsize=1024)
-def _model(func: Any) -> type[BaseModel]:
-    """A model with a field for each parameter, which is called as JSON calls it.
+def model_of(func: Any, skipped: frozenset[str] = frozenset()) -> type[BaseModel]:
+    """A model with a field for each parameter, which is called as JSON calls it, but
+    for those to be skipped.
 
     Its own names are numbers: parameters may be named as the model's methods are.
     """
     fields: dict[str, Any] = {}
     for index, parameter in enumerate(inspect.signature(func).parameters.values()):
+        if parameter.name in skipped:
+            continue
         annotation = _annotation(func, parameter)
         default = ... if parameter.default is parameter.empty else parameter.default
         if parameter.kind is Parameter.VAR_POSITIONAL:
             annotation, default = list[annotation], []  # type: ignore[valid-type]
         elif parameter.kind is Parameter.VAR_KEYWORD:
             annotation, default = dict[str, annotation], {}  # type: ignore[valid-type]
-        fields[_key(index)] = (annotation, Field(default, alias=parameter.name))
+        fields[key_of(index)] = (annotation, Field(default, alias=parameter.name))
     return create_model(func.__qualname__, __config__=_CONFIG, **fields)
 
 
-def _key(index: int) -> str:
+def key_of(index: int) -> str:
+    """What the field for a parameter, by its place, is called in the model."""
     return f"p{index}"
 
 

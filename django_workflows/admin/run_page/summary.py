@@ -13,6 +13,7 @@ from django_workflows.admin.durations import in_words
 from django_workflows.admin.permissions import may
 from django_workflows.admin.run_page.retries import retried
 from django_workflows.admin.run_page.subject import Subject
+from django_workflows.admin.starting import INTERNAL
 from django_workflows.admin.steering import LABELS, possible
 from django_workflows.models import Worker
 from django_workflows.store.database import alias
@@ -27,7 +28,9 @@ def panel(subject: Subject) -> dict[str, Any]:
         "is_blocked": bool(run.blocked_reason) and not run.is_closed,
         "retried": retried(run, subject.operations),
         "buttons": _buttons(subject),
-        "starts_again": may(subject.request, "start") and subject.shows_payloads,
+        "starts_again": may(subject.request, "start")
+        and subject.shows_payloads
+        and run.workflow not in INTERNAL,
         "worker": _worker(run.owner),
         "timeout": None if run.timeout is None else in_words(run.timeout),
         **_lengths(subject),

@@ -1,0 +1,24 @@
+"""Where the pages of things are."""
+
+from __future__ import annotations
+
+from django.contrib.admin.utils import quote, unquote
+from django.urls import reverse
+
+from django_workflows.models import Hook, Run
+
+
+def run_url(run: Run | str) -> str:
+    """The page of a run, given by itself or by its id."""
+    run_id = run if isinstance(run, str) else run.pk
+    return reverse("admin:django_workflows_run_change", args=[_part(run_id)])
+
+
+def hook_url(hook: Hook) -> str:
+    """The page of a hook."""
+    return reverse("admin:django_workflows_hook_change", args=[_part(hook.pk)])
+
+
+def _part(key: str) -> str:
+    """A key as a part of an address of the admin: as it is, if that is clear."""
+    return key if unquote(key) == key else quote(key)
