@@ -54,22 +54,12 @@ class RunList(LongListAdmin[Run]):
     search_help_text = gettext_lazy(
         "The id of a run, its key, or an attribute such as customer=7."
     )
-    list_display_links = ("id",)
+    list_display_links = ("identity",)
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         # The reason has values of the run's code in it.
-        blocked = "blocked_by" if may_see_payloads(request) else "is_blocked"
-        return (
-            "shown_status",
-            "named_workflow",
-            "id",
-            "key",
-            "queue",
-            "created",
-            "duration",
-            "shown_attributes",
-            blocked,
-        )
+        status = "status_and_reason" if may_see_payloads(request) else "status_alone"
+        return (status, "identity", "times", "key", "shown_attributes", "queue")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunChangeList
@@ -92,36 +82,38 @@ class RunList(LongListAdmin[Run]):
         return super().changelist_view(request, context | (extra_context or {}))
 
     @display(description=gettext_lazy("status"))
-    def shown_status(self, run: Run) -> SafeString:
-        """The status as a badge, which is kept up to date."""
-        is_waiting = run.status == Run.Status.RUNNING and run.is_waiting
+    def status_alone(self, run: Run) -> SafeString:
+        """The status as a badge, and one that says that it is blocked."""
+        return _status(run, "")
+
+    @display(description=gettext_lazy("status"))
+    def status_and_reason(self, run: Run) -> SafeString:
+        """Also, in one line, what it is blocked by."""
+        reason = run.blocked_reason.partition("\n")[0]
+        return _status(run, Truncator(reason).chars(_REASON))
+
+    @display(description=gettext_lazy("run"))
+    def identity(self, run: Run) -> SafeString:
+        """Its workflow, with the version, and below them its id."""
+        version = format_html(" {}", run.version) if run.version else ""
         return format_html(
-            '<span id="{}-status" class="dw-status dw-status-{}" data-live>{}</span>',
-            run.pk,
-            "waiting" if is_waiting else run.status,
-            _("waiting") if is_waiting else run.get_status_display(),
+            '{}{} <span class="dw-run-id">{}</span>', run.workflow, version, run.pk
         )
 
-    @display(description=gettext_lazy("workflow"))
-    def named_workflow(self, run: Run) -> SafeString:
-        if not run.version:
-            return format_html("{}", run.workflow)
-        return format_html(
-            '{} <span class="dw-quiet">{}</span>', run.workflow, run.version
-        )
-
-    @display(description=gettext_lazy("created"))
-    def created(self, run: Run) -> SafeString:
-        return _time(run.created_at)
-
-    @display(description=gettext_lazy("duration"))
-    def duration(self, run: Run) -> SafeString:
-        """From when it began until its end, or until now."""
+    @display(description=gettext_lazy("created, took"))
+    def times(self, run: Run) -> SafeString:
+        """When it was created, and how long it took from its beginning until its end,
+        or until now."""
         length = ""
         if run.started_at is not None:
             until = run.finished_at or run.seen_at  # type: ignore[attr-defined]
             length = in_words(until - run.started_at)
-        return format_html('<span id="{}-duration" data-live>{}</span>', run.pk, length)
+        return format_html(
+            '{} <span id="{}-duration" class="dw-quiet" data-live>{}</span>',
+            _time(run.created_at),
+            run.pk,
+            length,
+        )
 
     @display(description=gettext_lazy("attributes"))
     def shown_attributes(self, run: Run) -> SafeString:
@@ -135,26 +127,26 @@ class RunList(LongListAdmin[Run]):
             shown = format_html('{} <span class="dw-quiet">{}</span>', shown, more)
         return shown
 
-    @display(description=gettext_lazy("blocked"))
-    def is_blocked(self, run: Run) -> SafeString:
-        """That it is blocked."""
-        return _blocked(run, "")
 
-    @display(description=gettext_lazy("blocked by"))
-    def blocked_by(self, run: Run) -> SafeString:
-        """Why it is blocked, in one line."""
-        reason = run.blocked_reason.partition("\n")[0]
-        return _blocked(run, Truncator(reason).chars(_REASON))
-
-
-def _blocked(run: Run, reason: str) -> SafeString:
+def _status(run: Run, reason: str) -> SafeString:
+    """What is kept up to date: the status, and whether it is blocked."""
+    is_waiting = run.status == Run.Status.RUNNING and run.is_waiting
     badge: str | SafeString = ""
     if run.blocked_reason and not run.is_closed:
-        label = _("blocked")
         badge = format_html(
-            '<span class="dw-status dw-status-blocked">{}</span> {}', label, reason
+            '<span class="dw-status dw-status-blocked">{}</span> '
+            '<span class="dw-quiet">{}</span>',
+            _("blocked"),
+            reason,
         )
-    return format_html('<span id="{}-blocked" data-live>{}</span>', run.pk, badge)
+    return format_html(
+        '<span id="{0}-status" class="dw-status dw-status-{1}" data-live>{2}</span> '
+        '<span id="{0}-blocked" class="dw-run-blocked" data-live>{3}</span>',
+        run.pk,
+        "waiting" if is_waiting else run.status,
+        _("waiting") if is_waiting else run.get_status_display(),
+        badge,
+    )
 
 
 def _attribute(name: str, value: Any) -> SafeString:

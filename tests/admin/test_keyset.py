@@ -51,7 +51,7 @@ def page(client: Client, query: str = "") -> tuple[list[str], dict[str, str], st
     assert answer.status_code == 200
     text = answer.content.decode()
     ids = re.findall(r'name="_selected_action" value="(.+?)"', text) or re.findall(
-        r'class="field-id"><a href="[^"]*">(\w+)<', text
+        r'class="dw-run-id">(\w+)<', text
     )
     links = re.search(r'<p class="paginator">(.+?)</p>', text, re.DOTALL)
     assert links is not None

@@ -50,9 +50,7 @@ async def guilty(secret: str) -> None:
 
 def rows(client: Client, **query: Any) -> list[str]:
     """The ids on the page for some parameters."""
-    return re.findall(
-        r'class="field-id"><a href="[^"]*">(\w+)<', text_of(client, **query)
-    )
+    return re.findall(r'class="dw-run-id">(\w+)<', text_of(client, **query))
 
 
 def text_of(client: Client, **query: Any) -> str:
