@@ -181,9 +181,12 @@ def read_timeline(run: Run) -> Timeline:
     numbered, unread = read_outline(connection(), run.pk)
     marks = [_mark(event) for event in (*numbered, *unread) if event.type in _MARKS]
     by_id: dict[str, Operation] = {}
-    for events in (effective(numbered), unread):
+    counting = effective(numbered)
+    for events in (counting, unread):
         for event in events:
             _take(by_id, event)
+    if counting is not numbered:
+        _end_attempts(by_id, numbered, {event.seq for event in counting})
     operations = list(by_id.values())
     _add_what_rows_say(run, operations)
     if run.is_closed:
@@ -277,6 +280,22 @@ def _begin_attempt(operation: Operation, event: LogEvent) -> None:
     if not attempts or attempts[-1].number < number:
         worker = event.detail.get("worker", "")
         attempts.append(Attempt(number, to_datetime(event.time), worker=worker))
+
+
+def _end_attempts(
+    by_id: dict[str, Operation], numbered: Sequence[LogEvent], counting: set[int | None]
+) -> None:
+    """Attempts ended as they did, even where a retry in place has made that void."""
+    for event in numbered:
+        operation = by_id.get(event.correlation_id)
+        if operation is None or event.seq in counting or event.type not in _ENDS:
+            continue
+        time = to_datetime(event.time)
+        for attempt in operation.attempts:
+            if attempt.finished_at is None and attempt.started_at <= time:
+                attempt.finished_at, attempt.outcome = time, _ENDS[event.type]
+                attempt.error_row = event.row_id if event.type in _FAILURES else None
+                break
 
 
 def _end_attempt(operation: Operation, event: LogEvent, outcome: str) -> None:

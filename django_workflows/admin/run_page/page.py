@@ -8,11 +8,15 @@ from django.http import HttpRequest
 
 from django_workflows.admin.run_page import (
     cause,
+    events,
     family,
     graph,
     people,
     spent,
+    steps,
+    streams,
     summary,
+    timeline,
     values,
 )
 from django_workflows.admin.run_page.subject import Subject
@@ -26,9 +30,13 @@ PANELS = (
     cause,
     people,
     graph,
+    timeline,
     spent,
     values,
     family,
+    steps,
+    streams,
+    events,
 )
 
 
