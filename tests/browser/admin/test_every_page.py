@@ -77,6 +77,10 @@ def test_every_page_can_be_read_by_everybody(
         state: problems(console.open_run(shop[state]))
         for state in ("completed", "waiting", "blocked", "defined")
     }
+    asked = console.open("django_workflows_run_cancel", shop["waiting"].pk)
+    found["cancel"] = problems(asked)
+    form = console.open("django_workflows_run_start", query="?workflow=shop.fulfil")
+    found["start"] = problems(form)
     found |= {name: problems(console.page) for name in pages(console)}
     assert {name: problem for name, problem in found.items() if problem} == {}
     assert found.keys() >= KNOWN
