@@ -46,22 +46,26 @@ def part_of(
     rows: Sequence[T],
     size: int,
     index: int | None = None,
+    **changes: object,
 ) -> Part[T]:
     """The rows from the index on that the parameter of this name gives; the first ones
-    if it gives none that there is. With an index, the page that has the row there."""
+    if it gives none that there is. With an index, the page that has the row there.
+
+    Links to the other pages differ by `changes`, too.
+    """
     if index is None:
         begin = _index(request.GET.get(name, ""), len(rows))
     else:
         begin = index // size * size
     end = min(begin + size, len(rows))
-    before = max(begin - size, 0) or None
+    changes_before = {**changes, name: max(begin - size, 0) or None}
     return Part(
         rows[begin:end],
         begin + 1 if rows else 0,
         end,
         len(rows),
-        address(request, anchor, **{name: before}) if begin > 0 else None,
-        address(request, anchor, **{name: end}) if end < len(rows) else None,
+        address(request, anchor, **changes_before) if begin > 0 else None,
+        address(request, anchor, **{**changes, name: end}) if end < len(rows) else None,
     )
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.payloads import Payload, payload_of, payload_text
 from django_workflows.admin.run_page.addresses import address, part_of
+from django_workflows.admin.run_page.arguments import named
 from django_workflows.admin.run_page.events import events_address
 from django_workflows.admin.run_page.sealed import (
     is_too_large,
@@ -27,6 +28,7 @@ from django_workflows.core.rendering import (
     traceback_of,
 )
 from django_workflows.models import Event, Step
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias
 from django_workflows.store.rendering import data_json
 from django_workflows.store.timeline import Attempt, Operation
@@ -98,7 +100,8 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     request = subject.request
     named, chosen = request.GET.get("step", ""), request.GET.get("show", "")
     shown = list(filter(_CHOICES[chosen], steps)) if chosen in _CHOICES else steps
-    part = part_of(request, _ANCHOR, "steps", shown, STEPS, _index(shown, named))
+    index = _index(shown, named)
+    part = part_of(request, _ANCHOR, "steps", shown, STEPS, index, step=None)
     rows = _Rows(subject, part.rows)
     return {
         "part": part,
@@ -177,7 +180,7 @@ class _Rows:
             in_words(began - step.created_at),
             [self._attempt(attempt, end) for attempt in step.attempts],
             0 if row is None else row.crashes,
-            self._input(events[0]),
+            self._input(step.name, events[0]),
             self._output(events[1]) if is_completed else None,
             self._heartbeat(row),
             any(event is not None and is_too_large(event) for event in events),
@@ -205,11 +208,13 @@ class _Rows:
             payload_text(traceback) if traceback else None,
         )
 
-    def _input(self, event: Event | None) -> Payload | None:
+    def _input(self, name: str, event: Event | None) -> Payload | None:
         data = self._data(event)
         if data is None:
             return None
-        return payload_of({"args": data["args"], "kwargs": data["kwargs"]})
+        step = registry.find_step(name)
+        signature = None if step is None else step.signature
+        return payload_of(dict(named(data["args"], data["kwargs"], signature)))
 
     def _output(self, event: Event | None) -> Payload | None:
         data = self._data(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_workflows.admin.payloads import Payload, payload_of
+from django_workflows.admin.run_page.arguments import named
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
 from django_workflows.replay.registry import registry
@@ -17,25 +18,12 @@ def panel(subject: Subject) -> dict[str, Any]:
         return {"arguments": None, "output": None}
     run = subject.run
     call = run_call(run)
-    names = _parameters(run.workflow)
-    arguments: list[tuple[str, Payload]] = []
-    for place, value in enumerate(call["args"]):
-        name = names[place] if place < len(names) else f"#{place + 1}"
-        arguments.append((name, payload_of(value)))
-    arguments += [(name, payload_of(value)) for name, value in call["kwargs"].items()]
+    workflow = registry.find_workflow(run.workflow)
+    signature = None if workflow is None else workflow.signature
+    arguments: list[tuple[str, Payload]] = [
+        (name, payload_of(value))
+        for name, value in named(call["args"], call["kwargs"], signature)
+    ]
     is_completed = run.status == Run.Status.COMPLETED
     output = payload_of(call["output"]) if is_completed else None
     return {"arguments": arguments, "output": output}
-
-
-def _parameters(name: str) -> list[str]:
-    """The names of the parameters that positional arguments are given to."""
-    workflow = registry.find_workflow(name)
-    if workflow is None:
-        return []
-    return [
-        parameter.name
-        for parameter in workflow.signature.parameters.values()
-        if parameter.kind
-        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
