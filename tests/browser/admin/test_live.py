@@ -27,7 +27,7 @@ def test_a_page_follows_its_run_to_the_end(
     page = console.open_run(runs["sleeping"])
     mark(page)
     status = page.locator("#summary .dw-status").first
-    expect(status).to_have_text("running")
+    expect(status).to_have_text("waiting")
     expect(page.locator(LIVE)).to_have_count(1)
     workflows.advance("3d")
     refresh(page)
@@ -68,5 +68,5 @@ def test_without_a_session_the_page_stays_and_says_so(
     expect(page.get_by_role("status")).to_have_text(
         "This page is no longer updated. Reload it."
     )
-    expect(page.locator("#summary .dw-status").first).to_have_text("running")
+    expect(page.locator("#summary .dw-status").first).to_have_text("waiting")
     assert_not_reloaded(page)
