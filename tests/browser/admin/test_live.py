@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 from tests.browser.admin.console import Console, refresh
+from tests.browser.admin.orders import Decision
 
 LIVE = "[data-live-page]"
 
@@ -33,6 +34,28 @@ def test_a_page_follows_its_run_to_the_end(
     refresh(page)
     expect(status).to_have_text("completed")
     expect(page.locator(LIVE)).to_have_count(0)
+    assert_not_reloaded(page)
+
+
+def test_all_of_a_page_goes_on_but_what_somebody_fills_in(
+    console: Console, runs: dict[str, Run], workflows: WorkflowTester
+) -> None:
+    page = console.open_run(runs["waiting"])
+    mark(page)
+    expect(page.locator("#timeline")).not_to_contain_text("shop.charge")
+    expect(page.locator("#cause")).to_have_count(0)
+    about = page.locator("#events").get_by_label("About")
+    about.fill("step_")
+    page.locator("#steps summary").first.click()
+    Decision.resume("approval:10256", {"approved": True})
+    workflows.advance("1m")
+    refresh(page)
+    expect(page.locator("#timeline")).to_contain_text("shop.charge")
+    expect(page.locator("#steps")).to_contain_text("2 attempts")
+    expect(page.locator("#steps details").first).to_have_attribute("open", "")
+    expect(page.locator("#summary")).to_contain_text("its sleep to end")
+    expect(about).to_have_value("step_")
+    expect(page.locator("#steps summary").first).to_be_focused()
     assert_not_reloaded(page)
 
 
