@@ -1,3 +1,7 @@
 """The console: Django's own admin, with pages for runs and what belongs to them."""
 
-from django_workflows.admin import events, runs  # noqa: F401  (register their pages)
+from django_workflows.admin import (  # noqa: F401  (they register their pages)
+    events,
+    runs,
+    schedules,
+)

@@ -60,6 +60,21 @@ def to_seconds(value: Duration) -> float:
     return seconds
 
 
+def to_text(seconds: float) -> str:
+    """A length in seconds as text that means exactly the same: ``"1h30m"``."""
+    exact = Decimal(repr(float(seconds)))
+    if 0 < exact < 1:
+        return f"{(exact * 1000).normalize():f}ms"
+    text = ""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        count, exact = divmod(exact, size)
+        if count:
+            text += f"{count:f}{unit}"
+    if exact or not text:
+        text += f"{exact.normalize():f}s"
+    return text
+
+
 def resolve(value: Duration | datetime, now: datetime) -> datetime:
     """The point in time that ``value`` means, seen from ``now``.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -91,8 +91,8 @@ class Cron:
         shown = self._shown(moment)
         while True:
             found = next(CronSim(self.expression, shown))
-            found = (found - self._offset(moment)).replace(tzinfo=UTC)
-            change = self._change(moment, found)
+            found = (found - _offset(self.zone, moment)).replace(tzinfo=UTC)
+            change = change_of_clocks(self.zone, moment, found)
             if change is None:
                 return found
             # Clocks are set before that: look on from what they show then, itself too.
@@ -104,26 +104,7 @@ class Cron:
         if self._shown(first) == shown:
             return first
         before_gap = shown.replace(tzinfo=self.zone, fold=1).astimezone(UTC)
-        return self._change(before_gap, first) or first
-
-    def _change(self, begin: datetime, end: datetime) -> datetime | None:
-        """When clocks are set for the first time in (begin, end]; None if never."""
-        offset = self._offset(begin)
-        while begin < end:
-            later = min(end, begin + _DAY)
-            if self._offset(later) != offset:
-                while later - begin > _MICROSECOND:
-                    middle = begin + (later - begin) // 2
-                    if self._offset(middle) == offset:
-                        begin = middle
-                    else:
-                        later = middle
-                return later
-            begin = later
-        return None
-
-    def _offset(self, moment: datetime) -> timedelta:
-        return moment.astimezone(self.zone).utcoffset() or timedelta()
+        return change_of_clocks(self.zone, before_gap, first) or first
 
     def _shown(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)
@@ -142,6 +123,27 @@ def parse_cron(expression: str, timezone: str) -> Cron:
     except (CronSimError, ValueError) as error:
         raise ValueError(f"the cron expression {expression!r}: {error}") from None
     return Cron(_ONE_WITH_STEP.sub(r"\1", expression), find_zone(timezone))
+
+
+def change_of_clocks(zone: tzinfo, begin: datetime, end: datetime) -> datetime | None:
+    """When clocks are set for the first time in (begin, end]; None if never."""
+    offset = _offset(zone, begin)
+    while begin < end:
+        later = min(end, begin + _DAY)
+        if _offset(zone, later) != offset:
+            while later - begin > _MICROSECOND:
+                middle = begin + (later - begin) // 2
+                if _offset(zone, middle) == offset:
+                    begin = middle
+                else:
+                    later = middle
+            return later
+        begin = later
+    return None
+
+
+def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
 
 
 def find_zone(name: str) -> ZoneInfo:

@@ -133,9 +133,9 @@ class Schedule(models.Model):
 
     def clean(self) -> None:
         """Raise ValidationError for all that ``save()`` would refuse."""
-        from django_workflows.store import schedule_checks
+        from django_workflows.store import schedules
 
-        schedule_checks.check(self, self.changed_fields())
+        schedules.clean(self)
 
     @classmethod
     def from_db(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
@@ -32,7 +32,7 @@ def start_at_time(
     Raises WorkflowNotRegisteredError, and what a start raises.
     """
     options: dict[str, Any] = {
-        "key": f"schedule:{schedule.pk}:{to_datetime(us).isoformat()}",
+        "key": key_of(schedule, to_datetime(us)),
         "on_conflict": "reject",
     }
     if not_before_us is not None:
@@ -40,6 +40,11 @@ def start_at_time(
     with suppress(DuplicateRunError):
         return _start(schedule, us, options)
     return None
+
+
+def key_of(schedule: Schedule, time: datetime) -> str:
+    """The key by which the run of a time is the only one."""
+    return f"schedule:{schedule.pk}:{time.astimezone(UTC).isoformat()}"
 
 
 def _start(schedule: Schedule, us: int, options: dict[str, Any]) -> Run:
@@ -73,24 +78,9 @@ def trigger(schedule: Schedule) -> Run:
 
 def backfill(schedule: Schedule, start: datetime, end: datetime) -> list[Run]:
     """See ``Schedule.backfill``."""
-    given: Any
-    for given in (start, end):
-        if not isinstance(given, datetime) or given.utcoffset() is None:
-            raise ValueError(f"give a datetime with a time zone, not {given!r}")
-    if end < start:
-        raise ValueError(f"the end {end} lies before the start {start}")
     with transaction.atomic(using=alias()):
         stored = lock(schedule)
-        times = []
-        for us in times_from(stored, to_us(start) - 1):
-            if us > to_us(end):
-                break
-            times.append(us)
-            if len(times) > MOST_BACKFILLED:
-                raise ValueError(
-                    f"more than {MOST_BACKFILLED:,} times from {start} to {end}; "
-                    "backfill them in parts"
-                )
+        times = times_between(stored, start, end)
         runs = [start_at_time(stored, us) for us in times]
         new = [run for run in runs if run is not None]
         if new:
@@ -98,3 +88,25 @@ def backfill(schedule: Schedule, start: datetime, end: datetime) -> list[Run]:
             stored.store(["open_runs"])
     schedule.take_over(stored, ["open_runs"])
     return new
+
+
+def times_between(schedule: Schedule, start: datetime, end: datetime) -> list[int]:
+    """The times from `start` to `end`, both included. Raises ValueError for naive ends,
+    ends in the wrong order, and more times than one backfill takes."""
+    given: Any
+    for given in (start, end):
+        if not isinstance(given, datetime) or given.utcoffset() is None:
+            raise ValueError(f"give a datetime with a time zone, not {given!r}")
+    if end < start:
+        raise ValueError(f"the end {end} lies before the start {start}")
+    times = []
+    for us in times_from(schedule, to_us(start) - 1):
+        if us > to_us(end):
+            break
+        times.append(us)
+        if len(times) > MOST_BACKFILLED:
+            raise ValueError(
+                f"more than {MOST_BACKFILLED:,} times from {start} to {end}; "
+                "backfill them in parts"
+            )
+    return times

@@ -153,6 +153,13 @@ def next_runs(schedule: Schedule, n: int) -> list[datetime]:
 # -- saving ---------------------------------------------------------------------------
 
 
+def clean(schedule: Schedule) -> None:
+    """See ``Schedule.clean``."""
+    check(schedule, schedule.changed_fields())
+    if schedule._state.adding:
+        _first_time(schedule, database_time(connection()))
+
+
 def save(schedule: Schedule, only: Iterable[str] | None = None) -> None:
     """See ``Schedule.save``."""
     changed = schedule.changed_fields()
@@ -175,14 +182,19 @@ def save(schedule: Schedule, only: Iterable[str] | None = None) -> None:
 def _insert(schedule: Schedule) -> None:
     now_us = database_time(connection())
     schedule.created_at = to_datetime(now_us)
+    schedule.next_run_at = to_datetime(_first_time(schedule, now_us))
+    schedule.store(None)
+
+
+def _first_time(schedule: Schedule, now_us: int) -> int:
+    """The first time of a new schedule. Raises ValidationError if there is none."""
     # A single time may be this very moment.
     since = now_us if schedule.at is None else now_us - 1
-    next_us = None if schedule.remaining_runs == 0 else time_after(schedule, since)
-    if next_us is None:
+    first_us = None if schedule.remaining_runs == 0 else time_after(schedule, since)
+    if first_us is None:
         field = "at" if schedule.at is not None else "__all__"
         raise ValidationError({field: "this schedule would never start anything"})
-    schedule.next_run_at = to_datetime(next_us)
-    schedule.store(None)
+    return first_us
 
 
 def _update(schedule: Schedule, changed: set[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_workflows.core.durations import resolve, to_seconds
+from django_workflows.core.durations import resolve, to_seconds, to_text
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -89,3 +89,25 @@ def test_naive_and_impossible_times_are_refused() -> None:
         resolve(datetime(2020, 1, 1), NOW)
     with pytest.raises(ValueError, match="'9000000d'"):
         resolve("9000000d", NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.25, "250ms"),
+        (0.0005, "0.5ms"),
+        (1.5, "1.5s"),
+        (90, "1m30s"),
+        (3600, "1h"),
+        (100_000, "1d3h46m40s"),
+        (365 * 86_400, "365d"),
+    ],
+)
+def test_seconds_as_text(seconds: float, text: str) -> None:
+    assert to_text(seconds) == text
+
+
+@given(st.floats(0, timedelta.max.total_seconds()))
+def test_text_means_exactly_the_same(seconds: float) -> None:
+    assert to_seconds(to_text(seconds)) == seconds

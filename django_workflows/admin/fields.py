@@ -1,0 +1,98 @@
+"""Fields of the console's forms."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from django_workflows.core.durations import to_seconds, to_text
+
+
+class DurationField(forms.CharField):
+    """A length of time, written as text such as "5m"; its value is in seconds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=100, **options)
+        self.widget.attrs["placeholder"] = "1h30m"
+
+    def prepare_value(self, value: Any) -> Any:
+        return to_text(value) if isinstance(value, int | float) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return None
+        try:
+            # A bare number is one of seconds, as everywhere else.
+            return to_seconds(float(text) if _is_number(text) else text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    def run_validators(self, value: Any) -> None:
+        """Those of a text do not fit."""
+
+
+class JsonField(forms.CharField):
+    """JSON of one type, written as text; empty text is an empty list or object."""
+
+    def __init__(self, kind: type[list[Any] | dict[str, Any]]) -> None:
+        attrs = {"rows": 4, "class": "vLargeTextField dw-json", "spellcheck": "false"}
+        super().__init__(required=False, strip=False, widget=forms.Textarea(attrs))
+        self._kind = kind
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, list | dict):
+            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
+        return value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        if not text.strip():
+            return self._kind()
+        parsed = parse_json(text)
+        if not isinstance(parsed, self._kind):
+            if self._kind is list:
+                raise ValidationError(_('Give a list: ["first", 2]'))
+            raise ValidationError(_('Give an object: {"name": "value"}'))
+        return parsed
+
+    def run_validators(self, value: Any) -> None:
+        """Those of a text do not fit."""
+
+
+class MomentField(forms.DateTimeField):
+    """A point in time, by the reader's clocks; the browser helps to enter it."""
+
+    def __init__(self, **options: Any) -> None:
+        attrs = {"type": "datetime-local", "step": "1"}
+        widget = forms.DateTimeInput(attrs, format="%Y-%m-%dT%H:%M:%S")
+        super().__init__(widget=widget, **options)
+
+
+def parse_json(text: str) -> Any:
+    """What a text in JSON says. Raises ValidationError that names the place."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        values = {"line": error.lineno, "column": error.colno, "message": error.msg}
+        message = _("This is no JSON: line %(line)d, column %(column)d: %(message)s")
+        raise ValidationError(message % values) from None
+    except (ValueError, RecursionError) as error:
+        message = _("This is no JSON: %(message)s") % {"message": error}
+        raise ValidationError(message) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(_("JSON knows no %(name)s") % {"name": name})
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
