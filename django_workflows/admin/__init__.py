@@ -2,6 +2,7 @@
 
 from django_workflows.admin import (  # noqa: F401  (they register their pages)
     events,
+    hooks,
     runs,
     schedules,
 )

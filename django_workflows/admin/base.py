@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import ModelAdmin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from django_workflows.store.database import alias
 
@@ -45,3 +49,13 @@ class RecordAdmin(WorkflowsAdmin[Row]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def time_html(moment: datetime) -> SafeString:
+    """A time for lists, in the current time zone."""
+    local = localtime(moment)
+    return format_html(
+        '<time datetime="{0}" title="{0}">{1}</time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S}",
+    )

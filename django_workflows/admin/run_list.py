@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,10 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_workflows.admin.base import time_html
 from django_workflows.admin.bulk import actions_for
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
@@ -110,7 +109,7 @@ class RunList(LongListAdmin[Run]):
             length = in_words(until - run.started_at)
         return format_html(
             '{} <span id="{}-duration" class="dw-quiet" data-live>{}</span>',
-            _time(run.created_at),
+            time_html(run.created_at),
             run.pk,
             length,
         )
@@ -156,12 +155,3 @@ def _attribute(name: str, value: Any) -> SafeString:
     if parameter is None:
         return format_html("<span>{}</span>", said)
     return format_html('<a href="?{}">{}</a>', urlencode([parameter]), said)
-
-
-def _time(moment: datetime) -> SafeString:
-    local = localtime(moment)
-    return format_html(
-        '<time datetime="{0}" title="{0}">{1}</time>',
-        local.isoformat(),
-        f"{local:%Y-%m-%d %H:%M:%S}",
-    )

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.admin.models import LogEntry
-from django.db import router, transaction
+from django.db import transaction
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
-from django_workflows.admin.steering import log_change
+from django_workflows.admin.steering import (
+    DONE,
+    STARTED,
+    STARTED_AGAIN,
+    log_change,
+    noted,
+)
 from django_workflows.definitions.interpreter import WORKFLOW as INTERPRETER
 from django_workflows.errors import DuplicateRunError
 from django_workflows.models import Run
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.registry import registry
-from django_workflows.store.database import alias, connection, despite_deadlocks
+from django_workflows.store.database import alias
 from django_workflows.store.launching import get_run
 
 #: Workflows that nobody starts with plain arguments.
@@ -52,13 +56,10 @@ def start_noted(
     """
 
     def act() -> Started:
-        with (
-            transaction.atomic(using=router.db_for_write(LogEntry)),
-            transaction.atomic(using=alias()),
-        ):
+        with transaction.atomic(using=alias()):
             return _start(request, workflow, args, kwargs, origin)
 
-    return despite_deadlocks(connection(), act)
+    return noted(act)
 
 
 def _start(
@@ -80,11 +81,11 @@ def _start(
         if run.pk == holder.pk:
             return Started(run, False)
         if not holder.is_closed:
-            done = _("Terminated: replaced by run %(run)s with the same key")
-            log_change(request, holder, done % {"run": run.pk})
+            # The reason that the run's own log has.
+            reason = "replaced by a new run with the same key"
+            log_change(request, holder, f"{DONE['terminate']}: {reason}")
     if origin is None:
-        log_change(request, run, _("Started"))
+        log_change(request, run, str(STARTED))
     else:
-        text = _("Started with the input of %(run)s, changed") % {"run": origin.pk}
-        log_change(request, run, text)
+        log_change(request, run, f"{STARTED_AGAIN}: {origin.pk}")
     return Started(run, True)

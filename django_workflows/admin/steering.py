@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
@@ -20,6 +21,8 @@ from django_workflows.store.control.pausing import is_paused, last_request
 from django_workflows.store.control.retrying import RETRYABLE
 from django_workflows.store.control.rows import refresh
 from django_workflows.store.database import connection, despite_deadlocks
+
+Result = TypeVar("Result")
 
 #: What each verb is called, on buttons and in sentences.
 LABELS: dict[str, str | Promise] = {
@@ -42,6 +45,9 @@ DONE: dict[str, str | Promise] = {
     "wake": gettext_lazy("Woken"),
 }
 REPLAY_OF = gettext_lazy("Started as a replay of")
+STARTED = gettext_lazy("Started")
+STARTED_AGAIN = gettext_lazy("Started with the changed input of")
+SENT = gettext_lazy("Sent a payload to hook")
 FORKED = gettext_lazy("Forked")
 FORK_OF = gettext_lazy("Started as a fork of")
 #: These ask for a reason, which the run's own log keeps, too.
@@ -84,7 +90,7 @@ def steer(request: HttpRequest, run: Run, verb: str, reason: str = "") -> Run:
     if verb not in possible(run):
         raise InvalidRunStateError(_refusal(run, verb), run_id=run.pk)
 
-    return _noted(lambda: _act(request, run, verb, reason))
+    return noted(lambda: _act(request, run, verb, reason))
 
 
 def fork(request: HttpRequest, run: Run, from_step: str) -> Run:
@@ -94,7 +100,7 @@ def fork(request: HttpRequest, run: Run, from_step: str) -> Run:
     """
     if not may(request, "replay"):
         raise PermissionDenied
-    return _noted(lambda: _fork(request, run, from_step))
+    return noted(lambda: _fork(request, run, from_step))
 
 
 def log_change(request: HttpRequest, run: Run, message: str) -> None:
@@ -105,10 +111,12 @@ def log_change(request: HttpRequest, run: Run, message: str) -> None:
     )
 
 
-def _noted(action: Callable[[], Run]) -> Run:
-    def act() -> Run:
-        # What is done must not go unnoted, where one transaction can hold both. Notes
-        # are kept untranslated, for whoever reads them.
+def noted(action: Callable[[], Result]) -> Result:
+    """Do what changes a run and notes it: both or nothing, where one transaction can
+    hold both."""
+
+    def act() -> Result:
+        # Notes are kept untranslated, for whoever reads them.
         with (
             transaction.atomic(using=router.db_for_write(LogEntry)),
             override(None),

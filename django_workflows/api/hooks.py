@@ -28,8 +28,12 @@ from django_workflows.core.rendering import metadata_to_json, to_json
 from django_workflows.errors import HookNotFoundError, SerializationError, WorkflowError
 from django_workflows.http.tokens import HiddenToken, forget_path
 from django_workflows.models import Hook
-from django_workflows.replay.defined_hooks import IDENTITY, find_defined_hook
-from django_workflows.store.hooks import get_hook_by_token, resume_this_hook
+from django_workflows.store.hooks import (
+    NotValidatedHereError,
+    get_hook_by_token,
+    resume_this_hook,
+    validated,
+)
 
 
 class HookSerializer(serializers.Serializer[Hook]):
@@ -160,19 +164,9 @@ def _validated(hook: Hook, payload: Any) -> Any:
     Raises ValidationError, and Conflict if it cannot be validated here: what has not
     been is never delivered.
     """
-    if hook.webhook:
-        raise Conflict("this is a webhook: send a request to its own URL")
-    if not hook.schema:
-        return payload
-    schema = json.loads(hook.schema)
-    defined = find_defined_hook(schema)
-    if defined is None:
-        raise Conflict(
-            f"this process does not know {schema[IDENTITY]}, which validates the "
-            "payloads of this hook: let the web process import the module with its "
-            "define_hook(), a workflows.py for example"
-        )
     try:
-        return defined.validate_json(json.dumps(payload))
+        return validated(hook, payload)
+    except NotValidatedHereError as error:
+        raise Conflict(str(error)) from None
     except PydanticError as error:
         raise ValidationError(problems_by_field(error)) from error

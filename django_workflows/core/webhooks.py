@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, Morsel
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from asgiref.sync import sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
@@ -40,6 +40,11 @@ RESERVED = frozenset(
 #: What names of methods and of headers are made of.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def webhook_url(base: str, token: str) -> str:
+    """Where to send requests to a webhook, below a site's address."""
+    return f"{base}/{PATH}{quote(token, safe='')}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Literal
-from urllib.parse import quote
 
 from django_workflows.core.signatures import HmacSignature
 from django_workflows.core.webhooks import (
-    PATH,
     TOKEN,
     WebhookResponse,
     WithResponse,
+    webhook_url,
 )
 from django_workflows.replay.api import current_execution
 from django_workflows.replay.hooks import Hook, claim
@@ -23,8 +22,7 @@ class Webhook(Hook):
     @property
     def url(self) -> str:
         """Where to send requests, under the site's address at the run's start."""
-        base = self.execution.info.base_url
-        return f"{base}/{PATH}{quote(self.token, safe='')}"
+        return webhook_url(self.execution.info.base_url, self.token)
 
 
 def create_webhook(

@@ -14,8 +14,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core import serialization
 from django_workflows.core.payloads import seal
-from django_workflows.errors import HookNotFoundError
+from django_workflows.errors import HookNotFoundError, WorkflowError
 from django_workflows.models import Hook, Run
+from django_workflows.replay.defined_hooks import (
+    IDENTITY,
+    DefinedHook,
+    find_defined_hook,
+)
 from django_workflows.replay.events import HOOK_CARRIED, HOOK_RECEIVED, LogEvent
 from django_workflows.store.database import (
     alias,
@@ -66,6 +71,40 @@ def resume_this_hook(hook: Hook, payload: Any) -> Run:
     """The same for a hook that was looked at before: should its token be another
     hook's by now, that one gets nothing."""
     return _deliver("id", hook.pk, payload)
+
+
+class NotValidatedHereError(WorkflowError):
+    """A payload for this hook cannot be checked in this process, and what has not been
+    checked is never delivered. Says why, for whoever wanted to send it."""
+
+
+def validated(hook: Hook, payload: Any) -> Any:
+    """A plain JSON payload as the run expects it: of the type of the hook's schema.
+
+    Raises pydantic.ValidationError, and NotValidatedHereError.
+    """
+    defined = find_validator(hook)
+    return payload if defined is None else defined.validate_json(json.dumps(payload))
+
+
+def find_validator(hook: Hook) -> DefinedHook[Any] | None:
+    """What checks the payloads of a hook; None if anything goes.
+
+    Raises NotValidatedHereError.
+    """
+    if hook.webhook:
+        raise NotValidatedHereError("this is a webhook: send a request to its own URL")
+    if not hook.schema:
+        return None
+    schema = json.loads(hook.schema)
+    defined = find_defined_hook(schema)
+    if defined is None:
+        raise NotValidatedHereError(
+            f"this process does not know {schema[IDENTITY]}, which validates the "
+            "payloads of this hook: let the web process import the module with its "
+            "define_hook(), a workflows.py for example"
+        )
+    return defined
 
 
 def _deliver(column: str, key: str, payload: Any) -> Run:

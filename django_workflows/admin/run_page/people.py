@@ -16,10 +16,18 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, override
+from django.utils.translation import override
 
 from django_workflows.admin.run_page.subject import Subject
-from django_workflows.admin.steering import DONE, FORK_OF, FORKED, REPLAY_OF
+from django_workflows.admin.steering import (
+    DONE,
+    FORK_OF,
+    FORKED,
+    REPLAY_OF,
+    SENT,
+    STARTED,
+    STARTED_AGAIN,
+)
 from django_workflows.models import Event, Run
 from django_workflows.replay import events as log
 from django_workflows.store.database import alias
@@ -39,13 +47,14 @@ _VERBS = {
 }
 _ENDED_BY = {Run.Status.CANCELLED: "cancel", Run.Status.TERMINATED: "terminate"}
 #: How notes in the admin's log begin, and what translates them.
-_STARTED = gettext_lazy("Started")
 _WORDS: tuple[str | Promise, ...] = (
     *DONE.values(),
     FORKED,
     FORK_OF,
     REPLAY_OF,
-    _STARTED,
+    STARTED,
+    STARTED_AGAIN,
+    SENT,
 )
 
 
