@@ -8,10 +8,10 @@ from django.urls import reverse
 from django_workflows.models import Hook, Run
 
 
-def run_url(run: Run | str) -> str:
-    """The page of a run, given by itself or by its id."""
+def run_url(run: Run | str, page: str = "change") -> str:
+    """The page of a run, given by itself or by its id, or another page about it."""
     run_id = run if isinstance(run, str) else run.pk
-    return reverse("admin:django_workflows_run_change", args=[_part(run_id)])
+    return reverse(f"admin:django_workflows_run_{page}", args=[_part(run_id)])
 
 
 def hook_url(hook: Hook) -> str:

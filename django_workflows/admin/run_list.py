@@ -22,6 +22,8 @@ from django_workflows.admin.durations import in_words
 from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
 from django_workflows.admin.permissions import may, may_see_payloads
 from django_workflows.admin.run_filters import FILTERS, attribute_parameter, searched
+from django_workflows.core.rendering import to_json
+from django_workflows.core.serialization.hiding import HIDDEN
 from django_workflows.models import Run
 from django_workflows.store.health import database_now
 
@@ -117,7 +119,7 @@ class RunList(LongListAdmin[Run]):
     @display(description=gettext_lazy("attributes"))
     def shown_attributes(self, run: Run) -> SafeString:
         """The first attributes, each of which leads to the runs that have it, too."""
-        items = sorted(run.attributes.items())
+        items = sorted(to_json(run.attributes).items())
         shown = format_html_join(
             " ", "{}", ((_attribute(*i),) for i in items[:_ATTRIBUTES])
         )
@@ -152,6 +154,6 @@ def _attribute(name: str, value: Any) -> SafeString:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     said = f"{name}={Truncator(text).chars(_LENGTH)}"
     parameter = attribute_parameter(name, value)
-    if parameter is None:
+    if parameter is None or value == HIDDEN:
         return format_html("<span>{}</span>", said)
     return format_html('<a href="?{}">{}</a>', urlencode([parameter]), said)

@@ -18,6 +18,7 @@ from django_workflows.admin.schema_fields import EMPTY, CheckField, ChoiceField
 from django_workflows.admin.schema_forms import SchemaForm, form_for
 from django_workflows.admin.start_options import StartOptionsForm
 from django_workflows.admin.starting import Started, start_noted
+from django_workflows.core.rendering import to_json
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Event, Run
 from django_workflows.replay import events as log
@@ -143,7 +144,13 @@ def _options_of(origin: Run, workflow: Workflow[..., Any]) -> dict[str, Any]:
     attributes = origin.attributes
     if started is not None:
         attributes = started.details.get("attributes", {})
-    attributes = {k: v for k, v in attributes.items() if k not in _OF_SCHEDULES}
+    shown = to_json(attributes)
+    # What is redacted is in no form: whoever starts again may enter it anew.
+    attributes = {
+        name: value
+        for name, value in attributes.items()
+        if name not in _OF_SCHEDULES and shown[name] == value
+    }
     found: dict[str, Any] = {}
     if origin.queue != workflow.settings.queue:
         found["queue"] = origin.queue

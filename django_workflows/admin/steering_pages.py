@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import WorkflowsAdmin
 from django_workflows.admin.permissions import VERBS, may
 from django_workflows.admin.steering import (
@@ -194,7 +195,7 @@ class SteeringPages(_Admin):
             "button": BUTTONS[verb],
             "asks_for_reason": verb in WITH_REASON,
             "longest_reason": LONGEST_REASON,
-            "back": _url(run),
+            "back": run_url(run),
             **more,
         }
         template = "admin/django_workflows/run/confirm.html"
@@ -202,8 +203,4 @@ class SteeringPages(_Admin):
 
 
 def _to(run: Run) -> HttpResponse:
-    return HttpResponseRedirect(_url(run))
-
-
-def _url(run: Run) -> str:
-    return reverse("admin:django_workflows_run_change", args=[quote(run.pk)])
+    return HttpResponseRedirect(run_url(run))

@@ -5,17 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.urls import reverse
-
-from django_workflows.models import Run
-
-
-def run_url(run: Run, page: str = "change") -> str:
-    """The address of a run's page, or of one of the pages that belong to it."""
-    return reverse(f"admin:django_workflows_run_{page}", args=[quote(run.pk)])
 
 
 def text_of(html: str) -> str:

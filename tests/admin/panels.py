@@ -22,8 +22,8 @@ from django_workflows import (
     step,
     workflow,
 )
+from django_workflows.admin.addresses import run_url
 from django_workflows.models import Run
-from tests.admin.pages import run_url
 
 
 @step(name="panels.double")

@@ -15,11 +15,12 @@ from django_workflows import (
     start_child,
     workflow,
 )
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.run_page.family import COUNTED, MOST, count, tree_of
 from django_workflows.models import Run
 from django_workflows.store.database import connection
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import read, run_url
+from tests.admin.pages import read
 
 pytestmark = pytest.mark.django_db
 

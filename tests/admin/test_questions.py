@@ -24,9 +24,10 @@ from django_workflows import (
     step,
     workflow,
 )
+from django_workflows.admin.addresses import run_url
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, read, run_url, user_with
+from tests.admin.pages import client_of, read, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -303,7 +304,7 @@ def test_somebody_in_the_admin(workflows: WorkflowTester) -> None:
     page = read(client, run_url(run))
     assert "Why it ended Cancelled: the customer called" in page
     assert "Cancelled by carla: the customer called" in page
-    assert page.count("the customer called") == 3  # the cause, who it was, the table
+    assert "carla Cancelled: the customer called" in page
 
 
 def test_somebody_who_gave_no_reason(workflows: WorkflowTester) -> None:

@@ -10,10 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from django_workflows import get_run, sleep, start, step, workflow
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.permissions import VERBS
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, read, run_url, text_of, user_with
+from tests.admin.pages import client_of, read, text_of, user_with
 
 pytestmark = pytest.mark.django_db
 

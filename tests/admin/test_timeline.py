@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils.translation import override
 
 from django_workflows import get_run, resume_hook, start, step, workflow
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.run_page.waterfall import Clock, segments_of
 from django_workflows.models import Run
 from django_workflows.store.timeline import (
@@ -22,7 +23,7 @@ from django_workflows.store.timeline import (
     timeline,
 )
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, run_url, text_of, user_with
+from tests.admin.pages import client_of, text_of, user_with
 from tests.admin.panels import doubling, links, panel, queries, resting, shop
 
 pytestmark = pytest.mark.django_db

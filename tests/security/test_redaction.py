@@ -72,6 +72,10 @@ async def secretive(password: str, more: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def closed(workflows: WorkflowTester) -> Run:
+    return run_with_passwords(workflows)
+
+
+def run_with_passwords(workflows: WorkflowTester) -> Run:
     """A run in which passwords have been everywhere."""
     attributes = {"password": mark("attribute")}
     configured = secretive.options(attributes=attributes)

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin.utils import quote
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.permissions import may
 from django_workflows.admin.run_page.retries import retried
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.admin.starting import INTERNAL
 from django_workflows.admin.steering import LABELS, possible
+from django_workflows.core.rendering import to_json
 from django_workflows.models import Worker
 from django_workflows.store.database import alias
 from django_workflows.store.situations import waiting_for
@@ -24,6 +24,7 @@ def panel(subject: Subject) -> dict[str, Any]:
     """The head of the page."""
     run = subject.run
     return {
+        "attributes": to_json(run.attributes),
         "waiting_for": waiting_for(run, subject.operations),
         "is_blocked": bool(run.blocked_reason) and not run.is_closed,
         "retried": retried(run, subject.operations),
@@ -49,7 +50,7 @@ def _buttons(subject: Subject) -> list[dict[str, Any]]:
         {
             "verb": verb,
             "label": label,
-            "url": reverse(f"admin:django_workflows_run_{verb}", args=[quote(run.pk)]),
+            "url": run_url(run, verb),
         }
         for verb, label in buttons
     ]

@@ -1,0 +1,43 @@
+"""Looks at every page of the console, as somebody who follows all links."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from html import unescape
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from django.test import Client
+from django.urls import reverse
+
+#: Links, and the addresses of forms, which ask before they do anything.
+_ADDRESS = re.compile(r'\s(?:href|action)="([^"]*)"')
+#: What Django adds to links so that one gets back to the list as it was.
+_WAY_BACK = "_changelist_filters"
+
+
+def crawl(client: Client) -> Iterator[tuple[str, str]]:
+    """The address and the HTML of every page that is reached from the console's first.
+
+    Of the many ways to narrow a list each parameter is tried once. Raises
+    AssertionError for a link that leads nowhere.
+    """
+    first = reverse("admin:app_list", args=["django_workflows"])
+    met = {first: {""}}
+    waiting = deque([(first, "")])
+    while waiting:
+        url, found_on = waiting.popleft()
+        answer = client.get(url)
+        assert answer.status_code in (200, 302), f"{url}, linked on {found_on}"
+        html = answer.content.decode()
+        yield url, html
+        for address in _ADDRESS.findall(html):
+            following = urlsplit(urljoin(url, unescape(address)))
+            if not following.path.startswith(first):
+                continue
+            parameters = {"", *parse_qs(following.query)} - {_WAY_BACK}
+            known = met.setdefault(following.path, set())
+            if not parameters <= known:
+                known |= parameters
+                waiting.append((following._replace(fragment="").geturl(), url))
