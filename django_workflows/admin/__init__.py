@@ -5,4 +5,5 @@ from django_workflows.admin import (  # noqa: F401  (they register their pages)
     hooks,
     runs,
     schedules,
+    workers,
 )

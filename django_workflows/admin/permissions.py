@@ -13,6 +13,11 @@ def may(request: HttpRequest, verb: str) -> bool:
     return _has(request, f"{verb}_run")
 
 
+def may_view(request: HttpRequest, model: str) -> bool:
+    """Whether the user may see the rows of one of our models, "run" for instance."""
+    return _has(request, f"view_{model}") or _has(request, f"change_{model}")
+
+
 def may_see_payloads(request: HttpRequest) -> bool:
     """Whether inputs, outputs, errors, tracebacks, payloads of hooks and chunks of
     streams may be in a page. Without it none of them is in the HTML."""

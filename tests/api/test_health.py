@@ -172,7 +172,7 @@ def test_health_counts_steps_that_wait_for_a_limit(
 
 
 def test_counts_stop_somewhere(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_workflows.store.health.COUNTED", 3)
+    monkeypatch.setattr("django_workflows.store.queue_waits.COUNTED", 3)
     start_many(quick, [()] * 5)
     [queue] = staff.get(f"{API}/health/").json()["queues"]
     assert queue["due_runs"] == 3

@@ -1,0 +1,1 @@
+"""The dashboard on the app's index page, panel by panel."""

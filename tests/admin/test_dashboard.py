@@ -1,0 +1,552 @@
+"""The dashboard on the app's index page."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from django_workflows import (
+    RetryPolicy,
+    create_hook,
+    create_schedule,
+    sleep,
+    start,
+    step,
+    workflow,
+)
+from django_workflows.admin.dashboard.periods import PERIODS, period_of
+from django_workflows.admin.dashboard.steps import percentile
+from django_workflows.admin.dashboard.writing import at_most, percent
+from django_workflows.models import Event, Run, Schedule, Step, Worker
+from django_workflows.store import activity, event_sample
+from django_workflows.testing import WorkflowTester
+from tests.admin.pages import client_of, read, run_url, text_of, user_with
+
+pytestmark = pytest.mark.django_db
+
+URL = reverse("admin:app_list", args=["django_workflows"])
+RUNS = reverse("admin:django_workflows_run_changelist")
+
+
+@step(name="boards.look_up", retry=RetryPolicy(maximum_attempts=1))
+def look_up(customer: int) -> int:
+    if customer < 0:
+        raise LookupError(f"no customer with card 4711-{customer}")
+    return customer
+
+
+@step(name="boards.rest")
+def rest() -> None:
+    """Takes no time."""
+
+
+@workflow(name="boards.serve")
+async def serve(customer: int) -> int:
+    await rest()
+    return await look_up(customer)
+
+
+@workflow(name="boards.wait")
+async def wait() -> None:
+    await create_hook(token="a bell")
+
+
+@workflow(name="boards.nap")
+async def nap() -> None:
+    await sleep("1h")
+
+
+@workflow(name="boards.peek", queue="peeking")
+async def peek() -> datetime:
+    """Reads a clock, which is forbidden."""
+    return datetime.now()
+
+
+def panel(client: Client, name: str, query: str = "") -> str:
+    """The HTML of one panel."""
+    html = client.get(URL + query).content.decode()
+    found = re.search(
+        rf'<section id="dashboard-{name}".*?</section>', html, flags=re.DOTALL
+    )
+    return "" if found is None else found[0]
+
+
+def numbers(html: str) -> list[list[str]]:
+    """The rows of a panel's table, without its head."""
+    rows = re.findall(r"<tr>(.*?)</tr>", html, flags=re.DOTALL)
+    cells = [re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[text_of(cell) for cell in row] for row in cells][1:]
+
+
+# -- the page -------------------------------------------------------------------------
+
+
+def test_a_site_without_runs_is_told_how_to_begin(admin_client: Client) -> None:
+    text = read(admin_client, URL)
+    assert "No runs yet" in text
+    assert "manage.py workflows worker" in text
+    assert "No run was started in this period." in text
+    assert "No run has failed." in text
+    assert "Nothing waits for a worker." in text
+    start(wait)
+    assert "No runs yet" not in read(admin_client, URL)
+
+
+def test_djangos_list_of_models_stays(admin_client: Client) -> None:
+    html = admin_client.get(URL).content.decode()
+    assert html.index('id="dashboard"') < html.index('<div id="content-main"')
+    assert f'<a href="{RUNS}"' in html[html.index('<div id="content-main"') :]
+
+
+def test_only_who_may_see_runs_sees_the_dashboard() -> None:
+    worker_html = client_of(user_with("view_worker")).get(URL).content.decode()
+    assert 'id="dashboard"' not in worker_html
+    client = client_of(user_with("view_run", name="bob"))
+    html = client.get(URL).content.decode()
+    assert 'id="dashboard"' in html
+    assert 'id="dashboard-workers"' not in html
+    assert 'id="dashboard-schedules"' not in html
+    assert "Workers alive" not in html
+    both = client_of(user_with("view_run", "view_worker", "view_schedule", name="cleo"))
+    html = both.get(URL).content.decode()
+    assert 'id="dashboard-workers"' in html
+    assert 'id="dashboard-schedules"' in html
+
+
+def test_other_apps_have_no_dashboard(admin_client: Client) -> None:
+    url = reverse("admin:app_list", args=["auth"])
+    assert 'id="dashboard"' not in admin_client.get(url).content.decode()
+
+
+def test_the_period_can_be_chosen(admin_client: Client) -> None:
+    for query, key in [("?period=7d", "7d"), ("", "24h"), ("?period=%00", "24h")]:
+        html = admin_client.get(URL + query).content.decode()
+        assert f'href="?period={key}" aria-current="true"' in html
+        assert html.count('aria-current="true"') == 1
+
+
+def test_however_much_there_is_it_takes_as_many_queries(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    def fill(number: int) -> None:
+        start(serve, number)
+        start(serve, -1 - number)
+        peek.options(queue=f"peeking-{number}").start()
+        create_schedule(f"schedule {number}", wait, interval="1h")
+        workflows.run_until_idle()
+        nap.options(queue=f"busy-{number}").start()
+        now = workflows.now
+        worker = Worker(id=f"wrk_{number}", host="here", pid=number, code=f"{number}")
+        worker.started_at = worker.heartbeat_at = now
+        worker.save()
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert admin_client.get(URL).status_code == 200
+        return len(captured)
+
+    fill(0)
+    admin_client.get(URL)
+    few = queries()
+    for number in range(1, 12):
+        fill(number)
+    assert queries() == few <= 32
+
+
+# -- what happened --------------------------------------------------------------------
+
+
+def test_runs_are_counted_by_start_and_status(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    for customer in (1, 2, -1):
+        start(serve, customer)
+    start(wait)
+    workflows.run_until_idle()
+    Run.objects.filter(status="completed").update(
+        created_at=workflows.now - timedelta(hours=3)
+    )
+    html = panel(admin_client, "starts")
+    head = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', html)
+    assert head == ["From", "completed", "running", "failed"]
+    rows = [row[1:] for row in numbers(html)]
+    assert len(rows) == 24
+    assert rows[-4:] == [
+        ["2", "0", "0"],
+        ["0", "0", "0"],
+        ["0", "0", "0"],
+        ["0", "1", "1"],
+    ]
+    assert html.count('<rect class="dw-bar dw-bar-completed" x=') == 1
+    hour = numbers(panel(admin_client, "starts", "?period=1h"))
+    assert [sum(int(cell) for cell in row[1:]) for row in hour] == [0] * 59 + [2]
+
+
+def test_old_runs_are_not_counted(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    start(serve, 1)
+    workflows.run_until_idle()
+    workflows.advance("31d")
+    assert "No run was started" in panel(admin_client, "starts", "?period=30d")
+    assert "Nothing was done" in panel(admin_client, "throughput", "?period=30d")
+    assert "No step has ended" in panel(admin_client, "steps", "?period=30d")
+
+
+def test_throughput_counts_starts_ends_and_steps(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    for customer in (1, 2, 3):
+        start(serve, customer)
+    start(wait)
+    workflows.run_until_idle()
+    assert numbers(panel(admin_client, "throughput"))[-1][1:] == ["6", "4", "3"]
+
+
+def test_the_failure_rate_leaves_out_what_has_not_ended(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    for customer in (1, 2, 3, -1):
+        start(serve, customer)
+    start(wait)
+    start(wait).cancel()
+    workflows.run_until_idle()
+    assert numbers(panel(admin_client, "rates"))[-1][1:] == ["25 %"]
+    assert "Failure rate 25 %" in text_of(panel(admin_client, "numbers"))
+
+
+def test_latencies_are_of_the_last_attempts(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    for number in range(10):
+        start(serve, number)
+    workflows.run_until_idle()
+    for number, call in enumerate(Step.objects.filter(name="boards.look_up")):
+        assert call.finished_at is not None
+        call.started_at = call.finished_at - timedelta(seconds=1 + number)
+        call.save()
+    rows = numbers(panel(admin_client, "steps"))
+    assert [row[0] for row in rows] == ["All steps", "boards.look_up", "boards.rest"]
+    assert rows[1] == ["boards.look_up", "5.0 s", "10 s", "10 s", "10"]
+    assert rows[0][1:] == ["0 ms", "9.0 s", "10 s", "20"]
+    assert "Of 20 last attempts" in panel(admin_client, "steps")
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([7], 50, 7), ([3, 1, 2], 50, 2), (range(1, 101), 95, 95), ([1, 2], 99, 2)],
+)
+def test_percentiles(values: list[float], share: float, expected: float) -> None:
+    assert percentile(values, share) == expected
+
+
+def test_what_failed_last_shows_messages_only_to_those_who_may_see_payloads(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = start(serve, -1)
+    workflows.advance("1m")
+    later = start(serve, -2)
+    workflows.run_until_idle()
+    html = panel(admin_client, "failures")
+    assert "no customer with card 4711--1" in html
+    assert html.index(run_url(later)) < html.index(run_url(run))
+    few = client_of(user_with("view_run"))
+    whole_page = few.get(URL).content.decode()
+    assert "LookupError" in panel(few, "failures")
+    assert "4711" not in whole_page
+
+
+def test_a_long_run_that_failed_now_is_among_those_that_failed_last(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    runs = []
+    for _ in range(10):
+        runs.append(start(serve, -1))
+        workflows.advance("1d")
+    first, ended = runs[0], workflows.now
+    Run.objects.filter(pk=first.pk).update(finished_at=ended)
+    html = panel(admin_client, "failures")
+    assert re.findall(r'href="([^"]*/change/)"', html)[0] == run_url(first)
+
+
+# -- how things stand -----------------------------------------------------------------
+
+
+def test_blocked_runs_are_told_by_cause(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    runs = [start(peek) for _ in range(3)]
+    workflows.run_until_idle()
+    html = panel(admin_client, "blocked")
+    [row] = numbers(html)
+    assert row[0].startswith("WorkflowGuardError")
+    assert "workflow code" in row[0]
+    assert row[1:] == ["boards.peek", "3"]
+    assert f'href="{RUNS}?blocked=yes&amp;workflow=boards.peek"' in html
+    assert run_url(min(runs, key=lambda run: run.pk)) in html
+    assert len(re.findall("3 on this page", read(admin_client, RUNS + "?blocked=yes")))
+    few = client_of(user_with("view_run"))
+    assert numbers(panel(few, "blocked")) == [
+        ["WorkflowGuardError", "boards.peek", "3"]
+    ]
+    assert "Blocked 3" in text_of(panel(few, "numbers"))
+
+
+def test_without_blocked_runs_there_is_no_such_panel(admin_client: Client) -> None:
+    start(wait)
+    assert panel(admin_client, "blocked") == ""
+
+
+def test_what_waits_in_queues_is_told_with_the_oldest_run(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    runs = [nap.options(queue=name).start() for name in ("mail", "default", "mail")]
+    workflows.advance("0s")
+    Run.objects.update(wake_at=workflows.now - timedelta(minutes=5))
+    oldest = runs[2]
+    Run.objects.filter(pk=oldest.pk).update(
+        wake_at=workflows.now - timedelta(minutes=7)
+    )
+    Worker.objects.create(
+        id="wrk_1",
+        host="here",
+        pid=1,
+        queues="default,other",
+        started_at=workflows.now,
+        heartbeat_at=workflows.now,
+    )
+    rows = numbers(panel(admin_client, "queues"))
+    assert [row[0] for row in rows] == ["default", "mail no worker serves it"]
+    assert [row[1:] for row in rows] == [["1", "0", "5 min"], ["2", "0", "7 min"]]
+    html = panel(admin_client, "numbers")
+    assert "Oldest waiting run 7 min in queue mail" in text_of(html)
+    assert run_url(oldest) in html
+
+
+def test_open_runs_are_counted_and_lead_to_their_list(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    start(wait)
+    workflows.run_until_idle()
+    nap.options(delay="1d").start()
+    html = panel(admin_client, "numbers")
+    assert "Now pending 1 Now running 1 Now paused 0" in text_of(html)
+    for status in ("pending", "running", "paused"):
+        assert f'href="{RUNS}?status={status}"' in html
+        assert admin_client.get(f"{RUNS}?status={status}").status_code == 200
+
+
+def test_schedules_due_next_are_told(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    create_schedule("later", wait, interval="3h")
+    create_schedule("soon", wait, interval="1h")
+    create_schedule("never", wait, interval="1h").pause()
+    Schedule.objects.filter(name="soon").update(last_error="no card 4711")
+    rows = numbers(panel(admin_client, "schedules"))
+    assert [row[0] for row in rows] == ["soon no card 4711", "later"]
+    assert {row[1] for row in rows} == {"boards.wait"}
+    few = client_of(user_with("view_run", "view_schedule"))
+    html = panel(few, "schedules")
+    assert "4711" not in html
+    assert "The last start failed." in html
+
+
+def test_workers_are_told_with_heartbeat_and_load(admin_client: Client) -> None:
+    now = timezone.now()
+    for number, age in enumerate((1, 300)):
+        Worker.objects.create(
+            id=f"wrk_{number}",
+            host="here",
+            pid=1000 + number,
+            queues="default,mail",
+            runs=3,
+            steps=4,
+            started_at=now - timedelta(hours=number + 1),
+            heartbeat_at=now - timedelta(seconds=age),
+        )
+    Worker.objects.create(
+        id="wrk_gone",
+        host="gone",
+        pid=1,
+        started_at=now,
+        heartbeat_at=now,
+        stopped_at=now,
+    )
+    alive, silent = numbers(panel(admin_client, "workers"))
+    assert alive[:5] == ["here:1000", "alive", "default, mail", "3", "4"]
+    assert silent[0] == "here:1001"
+    assert silent[1].startswith("silent for 5 min")
+    assert "Workers alive 1" in text_of(panel(admin_client, "numbers"))
+
+
+# -- very much ------------------------------------------------------------------------
+
+
+def add_events(count: int, since: datetime, seconds: float) -> None:
+    """The logs of runs with four events each, one after the other."""
+    kinds = ("run_created", "step_created", "step_completed", "run_completed")
+    Event.objects.bulk_create(
+        Event(
+            run_id=f"wrun_{number // 4:08}",
+            seq=number % 4 + 1,
+            type=kinds[number % 4],
+            correlation_id=f"step_{number // 4:08}",
+            created_at=since + timedelta(seconds=seconds * number / count),
+        )
+        for number in range(count)
+    )
+
+
+def edges_up_to(now: datetime, parts: int, part: timedelta) -> list[datetime]:
+    return [now + part * number for number in range(-parts, 1)]
+
+
+def test_a_sample_of_a_short_log_is_the_log() -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    add_events(400, now - timedelta(hours=10), 36_000)
+    # What is deleted leaves gaps between the keys.
+    first = Event.objects.order_by("id")[160].pk
+    Event.objects.filter(pk__gte=first, pk__lt=first + 20).delete()
+    sample = event_sample.Sample(edges_up_to(now, 5, timedelta(hours=1)))
+    assert sample.is_whole
+    assert sample.weight == 1
+    assert sample.counts["run_created"] == [10.0] * 5
+    assert sample.counts["run_failed"] == [0.0] * 5
+    longer = event_sample.Sample(edges_up_to(now, 2, timedelta(hours=10)))
+    assert longer.counts["step_completed"] == [0.0, 95.0]
+
+
+def test_a_sample_of_nothing_is_empty() -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert event_sample.Sample(edges_up_to(now, 2, timedelta(hours=1))).steps() == []
+    add_events(8, now - timedelta(days=1), 60)
+    sample = event_sample.Sample(edges_up_to(now, 2, timedelta(hours=1)))
+    assert sample.counts["run_created"] == [0.0, 0.0]
+
+
+def test_a_long_log_is_estimated_from_even_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_sample, "EVENTS", 256)
+    monkeypatch.setattr(event_sample, "BLOCK", 8)
+    monkeypatch.setattr(event_sample, "STEPS", 10)
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    add_events(4_000, now - timedelta(hours=10), 36_000)
+    edges = edges_up_to(now, 10, timedelta(hours=1))
+    sample = event_sample.Sample(edges)
+    assert sample.weight == 16
+    for kind in ("run_created", "step_completed", "run_completed"):
+        # A block too many or too few in each hour.
+        assert sample.counts[kind] == pytest.approx([100] * 10, abs=2 * 16)
+        assert sum(sample.counts[kind]) == pytest.approx(1_000, abs=2 * 16)
+    steps = sample.steps()
+    assert 5 <= len(steps) <= 10
+    hundreds = {int(name[-8:]) // 100 for name in steps}
+    assert len(hundreds) >= 4, "they are not from all over the period"
+
+
+def test_what_is_read_of_a_long_log_stays_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even the planner of PostgreSQL wants to read the table."""
+    monkeypatch.setattr(event_sample, "EVENTS", 256)
+    monkeypatch.setattr(event_sample, "BLOCK", 8)
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    add_events(20_000, now - timedelta(hours=10), 36_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE django_workflows_event")
+    with CaptureQueriesContext(connection) as captured:
+        sample = event_sample.Sample(edges_up_to(now, 24, timedelta(hours=1)))
+        assert sum(sample.counts["run_created"]) == pytest.approx(5_000, rel=0.1)
+        sample.steps()
+    for query in captured.captured_queries:
+        explain = (
+            "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(f"{explain} {query['sql']}".replace("%", "%%"), ())
+            plan = "\n".join(str(row) for row in cursor.fetchall())
+        assert "Seq Scan on django_workflows_event" not in plan
+        assert not re.search(r"SCAN (e|django_workflows_event)\b(?! USING)", plan), plan
+
+
+def test_too_many_runs_are_estimated(
+    admin_client: Client,
+    workflows: WorkflowTester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for customer in range(12):
+        start(serve, customer if customer % 3 else -1)
+    workflows.run_until_idle()
+    Run.objects.update(created_at=workflows.now)
+    exact = numbers(panel(admin_client, "starts"))
+    monkeypatch.setattr(activity, "EXACT", 11)
+    html = panel(admin_client, "starts")
+    assert "There are too many to count: estimated from 12 runs." in html
+    # All of their events were read: here the estimate is exact.
+    assert numbers(html) == exact
+    assert "Runs started about 12" in text_of(panel(admin_client, "numbers"))
+
+
+# -- the parts of a period ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.key)
+def test_periods_end_with_the_part_that_is_now(period: object) -> None:
+    assert period in PERIODS
+    for found in PERIODS:
+        now = datetime(2026, 5, 1, 13, 37, 42, 5, tzinfo=UTC)
+        edges = found.edges(now)
+        assert len(edges) == found.parts + 1 == len(found.columns(edges)) + 1
+        assert edges[-2] <= now < edges[-1]
+        assert edges == sorted(set(edges))
+
+
+def test_days_begin_at_midnight_on_the_wall_whenever_clocks_are_set() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    with timezone.override(berlin):
+        edges = period_of("30d").edges(datetime(2026, 11, 5, 11, tzinfo=UTC))
+        assert {edge.astimezone(berlin).hour for edge in edges} == {0}
+        lengths = {
+            late.astimezone(UTC) - early.astimezone(UTC)
+            for early, late in itertools.pairwise(edges)
+        }
+        assert lengths == {timedelta(hours=24), timedelta(hours=25)}
+        hours = period_of("24h").edges(datetime(2026, 10, 25, 11, 30, tzinfo=UTC))
+        assert {late - early for early, late in itertools.pairwise(hours)} == {
+            timedelta(hours=1)
+        }
+        labels = [column.label for column in period_of("24h").columns(hours)]
+        assert labels.count("02:00") == 2
+
+
+def test_half_hours_of_time_zones_are_respected() -> None:
+    with timezone.override(ZoneInfo("Asia/Kolkata")):
+        edges = period_of("24h").edges(datetime(2026, 5, 1, 13, 37, tzinfo=UTC))
+    assert edges[-2] == datetime(2026, 5, 1, 13, 30, tzinfo=UTC)
+
+
+# -- numbers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.01, "< 0.1 %"), (3.14, "3.1 %"), (25, "25 %"), (100.0, "100 %")],
+)
+def test_shares_in_percent(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_counts_that_stop_say_so() -> None:
+    assert at_most(999, 1_000) == "999"
+    assert at_most(1_000, 1_000) == "1,000+"
