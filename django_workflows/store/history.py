@@ -106,6 +106,7 @@ def read_outline(
     """
     details: dict[str, Mapping[str, Any]] = {"": _NO_DETAIL}
     events = []
+    time, moment = 0, None
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT seq, type, correlation_id, detail, created_at, id "
@@ -116,10 +117,12 @@ def read_outline(
             detail = details.get(text)
             if detail is None:
                 detail = details[text] = json.loads(text)
+            if created_at != moment:
+                time, moment = to_us(created_at), created_at
             event = LogEvent(
                 kind,
                 correlation_id,
-                time=to_us(created_at),
+                time=time,
                 detail=detail,
                 seq=seq,
                 row_id=row_id,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django_workflows.core.rendering import error_to_json, metadata_to_json
@@ -228,10 +229,14 @@ def _error(event: Event) -> dict[str, str]:
     return error
 
 
+#: What happens in one round has one time.
+_moment = lru_cache(maxsize=64)(to_datetime)
+
+
 def _mark(event: LogEvent) -> Mark:
     cut, cut_us = event.detail.get("cut"), event.detail.get("cut_at")
     cut_at = None if cut_us is None else to_datetime(cut_us)
-    return Mark(event.type, to_datetime(event.time), event.seq, cut, cut_at)
+    return Mark(event.type, _moment(event.time), event.seq, cut, cut_at)
 
 
 def _take(by_id: dict[str, Operation], event: LogEvent) -> None:
@@ -254,13 +259,13 @@ def _take(by_id: dict[str, Operation], event: LogEvent) -> None:
             operation.attempts[-1].retry_at = to_datetime(retry_at)
     elif event.type in _ENDS and operation.is_open:
         operation.status = _ENDS[event.type]
-        operation.finished_at = to_datetime(event.time)
+        operation.finished_at = _moment(event.time)
         operation.end_row = event.row_id
         _end_attempt(operation, event, operation.status)
 
 
 def _begun(kind: str, event: LogEvent) -> Operation:
-    time, detail = to_datetime(event.time), event.detail
+    time, detail = _moment(event.time), event.detail
     operation = Operation(kind, event.correlation_id, "", event.seq, time)
     operation.begin_row = event.row_id
     if kind == "hook":
@@ -279,7 +284,7 @@ def _begin_attempt(operation: Operation, event: LogEvent) -> None:
     number, attempts = event.detail["attempt"], operation.attempts
     if not attempts or attempts[-1].number < number:
         worker = event.detail.get("worker", "")
-        attempts.append(Attempt(number, to_datetime(event.time), worker=worker))
+        attempts.append(Attempt(number, _moment(event.time), worker=worker))
 
 
 def _end_attempts(
@@ -290,7 +295,7 @@ def _end_attempts(
         operation = by_id.get(event.correlation_id)
         if operation is None or event.seq in counting or event.type not in _ENDS:
             continue
-        time = to_datetime(event.time)
+        time = _moment(event.time)
         for attempt in operation.attempts:
             if attempt.finished_at is None and attempt.started_at <= time:
                 attempt.finished_at, attempt.outcome = time, _ENDS[event.type]
@@ -301,7 +306,7 @@ def _end_attempts(
 def _end_attempt(operation: Operation, event: LogEvent, outcome: str) -> None:
     if operation.attempts and operation.attempts[-1].finished_at is None:
         attempt = operation.attempts[-1]
-        attempt.finished_at, attempt.outcome = to_datetime(event.time), outcome
+        attempt.finished_at, attempt.outcome = _moment(event.time), outcome
         if event.type in _FAILURES:
             attempt.error_row = event.row_id
 

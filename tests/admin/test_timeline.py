@@ -207,10 +207,10 @@ def test_parts_can_be_moved_through(admin_client: Client, shopping: Run) -> None
     part = {"from": "8", "to": "12"}
     moved = _moved(admin_client, shopping, **part, step="s", row="0")
     assert moved["Whole run"] == f"{path}?step=s#timeline"
-    assert moved["Zoom in"] == f"{path}?from=9&to=11&step=s#timeline"
-    assert moved["Zoom out"] == f"{path}?from=6&to=14&step=s#timeline"
-    assert moved["Earlier"] == f"{path}?from=6&to=10&step=s#timeline"
-    assert moved["Later"] == f"{path}?from=10&to=14&step=s#timeline"
+    assert moved["Zoom in"] == f"{path}?step=s&from=9&to=11#timeline"
+    assert moved["Zoom out"] == f"{path}?step=s&from=6&to=14#timeline"
+    assert moved["Earlier"] == f"{path}?step=s&from=6&to=10#timeline"
+    assert moved["Later"] == f"{path}?step=s&from=10&to=14#timeline"
 
 
 @pytest.mark.parametrize("nonsense", ["x", "nan", "-1e400", '"><script>'])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.payloads import Payload, payload_of
-from django_workflows.admin.run_page.addresses import address
+from django_workflows.admin.run_page.addresses import Address, address
 from django_workflows.admin.run_page.sealed import (
     is_too_large,
     payload_in,
@@ -28,6 +28,8 @@ from django_workflows.store.rendering import data_json
 #: Events of a page, and at most so many that nobody has taken in yet.
 EVENTS = 50
 _ANCHOR = "events"
+#: Parameters of this panel.
+_OWN = ("type", "of", "after", "before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,10 @@ class Row:
     url: str | None
 
 
-def events_address(request: HttpRequest, correlation_id: str) -> str:
-    """The run's page with the events of one step, timer, hook or child."""
-    return address(
-        request, _ANCHOR, of=correlation_id, type=None, after=None, before=None
-    )
+def events_addresses(request: HttpRequest) -> Callable[[str], str]:
+    """For ids of steps, timers, hooks and children the run's page with their events."""
+    page = Address(request, _ANCHOR, *_OWN)
+    return lambda correlation_id: page.to(of=correlation_id)
 
 
 def panel(subject: Subject) -> dict[str, Any]:
@@ -90,10 +91,6 @@ def panel(subject: Subject) -> dict[str, Any]:
         "all": address(request, _ANCHOR, **dict.fromkeys(_OWN)),
         "is_filtered": bool(about) or kind in log.ALL,
     }
-
-
-#: Parameters of this panel.
-_OWN = ("type", "of", "after", "before")
 
 
 def _cursor(request: HttpRequest) -> Cursor | None:
@@ -137,6 +134,7 @@ def _kept(request: HttpRequest) -> list[tuple[str, str]]:
 class _Rows:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self._address = events_addresses(subject.request)
         self.names: Mapping[str, str] = {
             each.id: each.name for each in subject.operations
         }
@@ -164,7 +162,7 @@ class _Rows:
             event.type,
             event.correlation_id,
             name,
-            events_address(self._subject.request, event.correlation_id),
+            self._address(event.correlation_id),
             event.created_at,
             payload_of(details) if details else None,
             is_secret=has_payload and not shows,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -186,19 +187,12 @@ def bars(segments: Iterable[Segment], window: Window) -> list[Bar]:
 def crowd(spans: Sequence[tuple[float, float]], whole: Window, parts: int) -> list[int]:
     """How many of some stretches of time touch each of so many equal parts of it."""
     changes = [0] * (parts + 1)
+    first, scale, last = whole.begin, parts / whole.length, parts - 1
     for begin, end in spans:
-        if whole.touches(begin, end):
-            changes[_part(begin, whole, parts)] += 1
-            changes[_part(end, whole, parts) + 1] -= 1
-    counts, count = [], 0
-    for change in changes[:parts]:
-        count += change
-        counts.append(count)
-    return counts
-
-
-def _part(time: float, whole: Window, parts: int) -> int:
-    return min(parts - 1, int(whole.percent(time) / 100 * parts))
+        if begin <= whole.end and end >= first:
+            changes[min(last, max(0, int((begin - first) * scale)))] += 1
+            changes[min(last, int((end - first) * scale)) + 1] -= 1
+    return list(accumulate(changes[:parts]))
 
 
 def percent(place: float) -> str:

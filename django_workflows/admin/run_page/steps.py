@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.payloads import Payload, payload_of, payload_text
-from django_workflows.admin.run_page.addresses import address, part_of
+from django_workflows.admin.run_page.addresses import Address, address, part_of
 from django_workflows.admin.run_page.arguments import named
-from django_workflows.admin.run_page.events import events_address
+from django_workflows.admin.run_page.events import events_addresses
 from django_workflows.admin.run_page.sealed import (
     is_too_large,
     payload_in,
@@ -86,10 +86,10 @@ class Row:
     is_open: bool
 
 
-def step_address(request: HttpRequest, step_id: str) -> str:
-    """The run's page with a step unfolded."""
-    changes = {"step": step_id, "steps": None, "show": None}
-    return address(request, f"step-{step_id}", **changes)
+def step_addresses(request: HttpRequest) -> Callable[[str], str]:
+    """For ids of steps the run's page with that step unfolded."""
+    page = Address(request, _ANCHOR, "step", "steps", "show")
+    return lambda step_id: page.to(f"step-{step_id}", step=step_id)
 
 
 def panel(subject: Subject) -> dict[str, Any] | None:
@@ -149,6 +149,7 @@ class _Rows:
 
     def __init__(self, subject: Subject, steps: Sequence[Operation]) -> None:
         self._subject = subject
+        self._events_address = events_addresses(subject.request)
         found = Step.objects.using(alias()).filter(pk__in=[each.id for each in steps])
         self._rows = {
             row.pk: row for row in found.only("queue", "crashes", "heartbeat")
@@ -165,7 +166,6 @@ class _Rows:
         look, status = status_of(step)
         row = self._rows.get(step.id)
         events = [self._events.get(key) for key in (step.begin_row, step.end_row)]
-        request = self._subject.request
         end = step.finished_at or self._subject.run.finished_at or self._subject.now
         began = step.attempts[0].started_at if step.attempts else end
         is_completed = step.status == "completed"
@@ -184,7 +184,7 @@ class _Rows:
             self._output(events[1]) if is_completed else None,
             self._heartbeat(row),
             any(event is not None and is_too_large(event) for event in events),
-            events_address(request, step.id),
+            self._events_address(step.id),
             is_open,
         )
 

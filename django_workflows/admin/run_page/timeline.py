@@ -12,13 +12,14 @@ from django.urls import reverse
 from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_workflows.admin.durations import in_words
-from django_workflows.admin.run_page.addresses import address, part_of
-from django_workflows.admin.run_page.events import events_address
+from django_workflows.admin.run_page.addresses import Address, part_of
+from django_workflows.admin.run_page.drawing import chart
+from django_workflows.admin.run_page.events import events_addresses
 from django_workflows.admin.run_page.geometry import (
     SHORTEST,
-    Bar,
     Segment,
     Window,
     bars,
@@ -28,7 +29,7 @@ from django_workflows.admin.run_page.geometry import (
     ticks,
     time_text,
 )
-from django_workflows.admin.run_page.steps import step_address
+from django_workflows.admin.run_page.steps import step_addresses
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.admin.run_page.waterfall import (
     KINDS,
@@ -59,10 +60,11 @@ class Row:
     url: str | None
     look: str
     status: str
-    attempts: int
+    #: How many, if it is not one.
+    attempts: str
     begin: str
     took: str
-    bars: list[Bar]
+    chart: str
     zoom: str
     words: str
 
@@ -81,6 +83,10 @@ class _Drawing:
         times = [run.created_at, *(each.created_at for each in operations[:1])]
         origin, until = min(times), run.finished_at or subject.now
         self._subject = subject
+        request = subject.request
+        self._address = Address(request, "timeline", "from", "to", "row")
+        self._step_address = step_addresses(request)
+        self._events_address = events_addresses(request)
         self._clock = Clock(origin, until)
         self._origin = origin
         self._spans = [
@@ -88,7 +94,7 @@ class _Drawing:
             for each in operations
         ]
         self._whole = Window(0, max(self._clock.at(None), SHORTEST))
-        given = subject.request.GET
+        given = request.GET
         self._window = chosen(given.get("from", ""), given.get("to", ""), self._whole)
 
     def context(self) -> dict[str, Any]:
@@ -99,16 +105,19 @@ class _Drawing:
             for operation, span in zip(subject.operations, self._spans, strict=True)
             if is_whole or window.touches(*span)
         ]
+        marks = [
+            (percent(window.percent(time)), text)
+            for time, text in self._marks()
+            if window.touches(time, time)
+        ]
         part = part_of(subject.request, "timeline", "row", seen, ROWS)
         return {
             "part": part,
             "rows": [self._row(*each) for each in part.rows],
-            "run_bars": bars(run_segments(subject.run, self._clock), window),
-            "marks": [
-                {"x": percent(window.percent(time)), "text": text}
-                for time, text in self._marks()
-                if window.touches(time, time)
-            ],
+            "run_chart": chart(
+                bars(run_segments(subject.run, self._clock), window), marks
+            ),
+            "marks": marks,
             "ticks": ticks(window),
             "zooms": self._zooms(),
             "is_whole": is_whole,
@@ -131,33 +140,29 @@ class _Drawing:
             self._url(operation),
             look,
             status,
-            len(operation.attempts),
+            _attempts(operation),
             time_text(begin, SHORTEST if begin < 1 else 0.1 if begin < 60 else 1),
             in_words(end - begin),
-            bars(sorted(segments, key=_is_above), self._window),
+            chart(bars(sorted(segments, key=_is_above), self._window)),
             self._zoom(self._whole.around(begin, end)),
             "; ".join(segment.text for segment in segments),
         )
 
     def _url(self, operation: Operation) -> str | None:
-        request = self._subject.request
         if operation.kind == "step":
-            return step_address(request, operation.id)
+            return self._step_address(operation.id)
         if operation.kind == "child":
             if not operation.run_id:
                 return None
             name = "admin:django_workflows_run_change"
             return reverse(name, args=[quote(operation.run_id)])
-        return events_address(request, operation.id)
+        return self._events_address(operation.id)
 
     def _zoom(self, window: Window) -> str:
         if window == self._whole:
-            return self._address(None, None)
-        return self._address(_seconds(window.begin), _seconds(window.end))
-
-    def _address(self, begin: str | None, end: str | None) -> str:
-        changes = {"from": begin, "to": end, "row": None}
-        return address(self._subject.request, "timeline", **changes)
+            return self._address.to()
+        part = {"from": _seconds(window.begin), "to": _seconds(window.end)}
+        return self._address.to(**part)
 
     def _zooms(self) -> list[dict[str, str | None]]:
         """Links to other parts; one that leads nowhere has no address."""
@@ -223,6 +228,13 @@ class _Drawing:
 def _is_above(segment: Segment) -> bool:
     """Time in which nothing is done lies below short attempts that it would hide."""
     return segment.look not in ("queued", "delay")
+
+
+def _attempts(operation: Operation) -> str:
+    count = len(operation.attempts)
+    if count < 2:
+        return ""
+    return ngettext("%(count)d attempt", "%(count)d attempts", count) % {"count": count}
 
 
 def _name(operation: Operation) -> str:
