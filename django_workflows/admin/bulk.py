@@ -9,17 +9,16 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.permissions import VERBS, may
 from django_workflows.admin.steering import LONGEST_REASON, WITH_REASON, steer
 from django_workflows.admin.steering_pages import EFFECTS
@@ -139,5 +138,4 @@ def _tell(
 
 
 def _link(run_id: str) -> SafeString:
-    url = reverse("admin:django_workflows_run_change", args=[quote(run_id)])
-    return format_html('<a href="{}">{}</a>', url, run_id)
+    return format_html('<a href="{}">{}</a>', run_url(run_id), run_id)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import RecordAdmin
 from django_workflows.admin.payloads import payload_of, payload_text
 from django_workflows.admin.permissions import may_see_payloads
@@ -77,6 +77,5 @@ def _neighbour(event: Event, distance: int) -> str | None:
 
 def _events_url(event: Event) -> str:
     """The event among the others in the page of its run."""
-    page = reverse("admin:django_workflows_run_change", args=[quote(event.run_id)])
     after = "" if event.seq is None else f"?after={max(event.seq - 10, 0)}"
-    return f"{page}{after}#events"
+    return f"{run_url(event.run_id)}{after}#events"

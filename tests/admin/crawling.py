@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+from django.contrib.admin.utils import unquote
 from django.test import Client
 from django.urls import reverse
 
@@ -37,7 +38,7 @@ def crawl(client: Client) -> Iterator[tuple[str, str]]:
             if not following.path.startswith(first):
                 continue
             parameters = {"", *parse_qs(following.query)} - {_WAY_BACK}
-            known = met.setdefault(following.path, set())
+            known = met.setdefault(unquote(following.path), set())
             if not parameters <= known:
                 known |= parameters
                 waiting.append((following._replace(fragment="").geturl(), url))

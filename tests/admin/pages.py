@@ -8,6 +8,10 @@ from html import unescape
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from django_workflows.admin.addresses import run_url
+
+__all__ = ["client_of", "read", "run_url", "text_of", "user_with"]
+
 
 def text_of(html: str) -> str:
     """What a page says, without its markup and superfluous white space."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.admin.utils import quote
-from django.urls import reverse
 from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.run_page.addresses import Address, part_of
 from django_workflows.admin.run_page.drawing import chart
@@ -154,8 +153,7 @@ class _Drawing:
         if operation.kind == "child":
             if not operation.run_id:
                 return None
-            name = "admin:django_workflows_run_change"
-            return reverse(name, args=[quote(operation.run_id)])
+            return run_url(operation.run_id)
         return self._events_address(operation.id)
 
     def _zoom(self, window: Window) -> str:
