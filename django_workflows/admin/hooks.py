@@ -66,7 +66,7 @@ class HookAdmin(LongListAdmin[Hook]):
     search_help_text = gettext_lazy("The id of a hook or of its run, or a whole token.")
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        shown = ("id", "run_link", "workflow", "kind", "created")
+        shown = ("id", "run_link", "kind", "created")
         return (*shown, "says") if may_see_payloads(request) else shown
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hook]:
@@ -83,11 +83,12 @@ class HookAdmin(LongListAdmin[Hook]):
 
     @display(description=gettext_lazy("run"))
     def run_link(self, hook: Hook) -> str:
-        return format_html('<a href="{}">{}</a>', run_url(hook.run_id), hook.run_id)
-
-    @display(description=gettext_lazy("workflow"))
-    def workflow(self, hook: Hook) -> str:
-        return hook.run.workflow
+        return format_html(
+            '<a href="{}">{} <span class="dw-run-id">{}</span></a>',
+            run_url(hook.run_id),
+            hook.run.workflow,
+            hook.run_id,
+        )
 
     @display(description=gettext_lazy("kind"))
     def kind(self, hook: Hook) -> str:

@@ -79,7 +79,7 @@ class RunList(LongListAdmin[Run]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"may_start": may(request, "start"), "title": _("Runs")}
+        context = {"may_start": may(request, "start")}
         return super().changelist_view(request, context | (extra_context or {}))
 
     @display(description=gettext_lazy("status"))

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import FloatRect, Page, ViewportSize
 
 #: The folder to write the documentation's images to; none are written without it.
 #: `ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin`
@@ -91,7 +91,14 @@ def inline(page: Page) -> list[str]:
     return found
 
 
-def shot(page: Page, name: str) -> None:
-    """Write `admin-<name>.png` for the documentation, if asked to."""
+def shot(page: Page, name: str, height: int | None = None) -> None:
+    """Write `admin-<name>.png` for the documentation, if asked to: all of the page, or
+    its top."""
     if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"admin-{name}.png", full_page=True)
+        path = Path(SHOTS) / f"admin-{name}.png"
+        if height is None or page.viewport_size is None:
+            page.screenshot(path=path, full_page=True)
+        else:
+            width = page.viewport_size["width"]
+            top = FloatRect(x=0, y=0, width=width, height=height)
+            page.screenshot(path=path, full_page=True, clip=top)

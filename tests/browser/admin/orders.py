@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from django_workflows import (
+    FatalError,
     RetryPolicy,
     continue_as_new,
     create_hook,
@@ -52,6 +53,8 @@ def charge(order: int, amount: Decimal) -> str:
 
 @step(name="shop.label")
 def print_label(order: int, carton: int) -> str:
+    if carton > 9:
+        raise FatalError(f"order {order} is too large: no label for carton {carton}")
     get_writable().write(f"Order {order}, carton {carton}")
     return f"label-{order}-{carton}"
 

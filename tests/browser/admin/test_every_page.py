@@ -45,7 +45,9 @@ def pages(console: Console) -> Iterator[str]:
         known.add(name)
         console.page.goto(url)
         yield name
-        links = console.page.locator("main a[href*='/admin/django_workflows/']")
+        links = console.page.locator(
+            ":is(main, #nav-sidebar) a[href*='/admin/django_workflows/']"
+        )
         to_do += links.evaluate_all("all => all.map((a) => a.href.split('#')[0])")
 
 

@@ -1,0 +1,130 @@
+"""Takes the pictures of docs/images, when asked to:
+
+ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin/test_images.py
+mogrify -colors 128 docs/images/admin-*.png
+"""
+
+from __future__ import annotations
+
+import random
+from asyncio import gather
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from django_workflows import sleep, start_child, workflow
+from django_workflows.models import Run
+from django_workflows.replay.definitions import Step
+from django_workflows.testing import WorkflowTester
+from tests.browser.admin.console import NARROW, SHOTS, Console, shot
+from tests.browser.admin.invitations import every_night, invite
+from tests.browser.admin.orders import (
+    Decision,
+    charge,
+    print_label,
+    reserve,
+    runs_in_all_states,
+    ship,
+    tell,
+)
+
+pytestmark = pytest.mark.skipif(not SHOTS, reason="ADMIN_SHOTS names no folder")
+
+#: What the pictures show, before which all other runs began.
+HOURS = 23
+QUARTER_US = 900_000_000
+
+
+@workflow(name="shop.prepare")
+async def prepare(order: int, amount: Decimal) -> str:
+    """Get an order ready to be picked up."""
+    await reserve(order)
+    with Decision.create(token=f"prepare:{order}") as decision:
+        await gather(*(print_label(order, carton) for carton in range(1, 4)))
+        await decision
+    receipt = await charge(order, amount)
+    await start_child(ship, order, 2)
+    await sleep("10s")
+    await tell(order, "Your order waits for you.")
+    return receipt
+
+
+@pytest.fixture
+def shop(workflows: WorkflowTester) -> dict[str, Run]:
+    """A day of a busy shop, whose steps take their time."""
+    chance = random.Random(7)
+
+    def takes(step: Step[..., Any], least: float, most: float) -> None:
+        code: Callable[..., Any] = step.func
+
+        def work(*args: Any) -> Any:
+            spent = chance.uniform(least, most)
+            workflows._set_now(workflows.now_us() + round(spent * 1_000_000))
+            return code(*args)
+
+        workflows.mock_step(step, side_effect=work)
+
+    for step, least, most in (
+        (reserve, 0.2, 0.9),
+        (print_label, 0.4, 2.5),
+        (charge, 1.5, 3.5),
+        (tell, 0.3, 0.6),
+    ):
+        takes(step, least, most)
+
+    now_us = workflows.now_us()
+    quarters = HOURS * 4
+    workflows._set_now(now_us - quarters * QUARTER_US - 4 * 86_400_000_000)
+    runs = runs_in_all_states(workflows)
+    for quarter in range(quarters):
+        workflows._set_now(now_us - (quarters - quarter) * QUARTER_US)
+        busy = 1 + 3 * (28 < quarter < 72)
+        for number in range(chance.randint(0, busy)):
+            is_wrong = chance.random() < 0.06
+            ship.start(20000 + 10 * quarter + number, 12 if is_wrong else 2)
+        workflows.run_until_idle()
+    workflows._set_now(now_us)
+    runs["prepared"] = prepare.start(10300, Decimal("120.00"))
+    workflows.run_until_idle()
+    workflows.advance("9s")
+    Decision.resume("prepare:10300", {"approved": True})
+    workflows.advance("1m")
+    runs["defined"] = invite()
+    every_night()
+    workflows.run_until_idle()
+    return runs
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """Without Django's list of apps at the side."""
+    page.add_init_script(
+        "localStorage.setItem('django.admin.navSidebarIsOpen', 'false')"
+    )
+    page.set_viewport_size({"width": 1200, "height": 800})
+    return page
+
+
+def test_pictures(console: Console, shop: dict[str, Run]) -> None:
+    page = console.page
+    console.open("app_list", "django_workflows")
+    shot(page, "dashboard")
+    console.open("django_workflows_run_changelist")
+    shot(page, "runs")
+    console.open_run(shop["prepared"])
+    shot(page, "run")
+    page.emulate_media(color_scheme="dark")
+    shot(page, "run-dark")
+    page.emulate_media(color_scheme="light")
+    console.open_run(shop["failed"])
+    shot(page, "run-failed")
+    console.open("django_workflows_run_start", query="?workflow=shop.fulfil")
+    shot(page, "start")
+    console.open_run(shop["defined"])
+    shot(page, "definition")
+    page.set_viewport_size(NARROW)
+    console.open_run(shop["waiting"])
+    shot(page, "run-narrow")
