@@ -23,13 +23,14 @@ from django_workflows import (
     step,
     workflow,
 )
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.dashboard.periods import PERIODS, period_of
 from django_workflows.admin.dashboard.steps import percentile
 from django_workflows.admin.dashboard.writing import at_most, percent
 from django_workflows.models import Event, Run, Schedule, Step, Worker
 from django_workflows.store import activity, event_sample
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, read, run_url, text_of, user_with
+from tests.admin.pages import client_of, read, text_of, user_with
 
 pytestmark = pytest.mark.django_db
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.admin.utils import quote
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.dashboard.rates import failure_rate
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import at_most, percent, whole
@@ -77,9 +77,7 @@ def _oldest(view: View) -> Card:
         return Card(label, _("none"))
     since, wait = min(waits, key=lambda each: each[0])
     run = oldest_run(wait, view.now)
-    url = ""
-    if run is not None:
-        url = reverse("admin:django_workflows_run_change", args=[quote(run.pk)])
+    url = "" if run is None else run_url(run)
     note = _("in queue %(name)s") % {"name": wait.name}
     return Card(label, in_words(view.now - since), url, note)
 
