@@ -78,6 +78,13 @@ async def seq10() -> dict[str, Any]:
 
 
 @workflow
+async def looked_at(steps: int) -> None:
+    """Steps in sequence, for people to look at."""
+    for number in range(steps):
+        await stamp(number)
+
+
+@workflow
 async def seq10_placed() -> list[int]:
     """`seq10` that tells in which process each of its steps ran."""
     return [(await place(number))["pid"] for number in range(10)]

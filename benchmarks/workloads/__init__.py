@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.bench import Bench
 from benchmarks.workloads import (
     busy,
+    console,
     growth,
     latency,
     limits,
@@ -44,4 +45,8 @@ REPEATED: dict[str, Workload] = {
 ONCE: dict[str, Workload] = {"sql": sql.sql}
 
 #: Measured once, and only when asked for by name: they take many minutes.
-ON_REQUEST: dict[str, Workload] = {"growth": growth.growth, "lists": lists.lists}
+ON_REQUEST: dict[str, Workload] = {
+    "growth": growth.growth,
+    "lists": lists.lists,
+    "console": console.console,
+}

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from django_workflows.admin.addresses import run_url
-from django_workflows.admin.base import RecordAdmin
+from django_workflows.admin.event_list import EventList
 from django_workflows.admin.payloads import payload_of, payload_text
 from django_workflows.admin.permissions import may_see_payloads
 from django_workflows.core.rendering import traceback_of
@@ -20,7 +20,7 @@ from django_workflows.store.rendering import data_json
 
 
 @admin.register(Event)
-class EventAdmin(RecordAdmin[Event]):
+class EventAdmin(EventList):
     """Events, which nobody changes once they are written."""
 
     change_form_template = "admin/django_workflows/event/page.html"

@@ -24,6 +24,8 @@ class KeysetChangeList(ChangeList):
     in which Django has its number.
     """
 
+    model_admin: LongListAdmin[Any]
+
     def get_ordering(
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> list[str | Combinable]:
@@ -38,7 +40,7 @@ class KeysetChangeList(ChangeList):
         except ValueError as error:
             raise IncorrectLookupParameters(error) from None
         self.page = read_page(
-            self.queryset,
+            self.queryset.defer(*self.model_admin.list_defer),
             names,
             cursor,
             is_descending=ordering[0].startswith("-"),
@@ -77,6 +79,8 @@ class LongListAdmin(RecordAdmin[Row]):
 
     change_list_template = "admin/django_workflows/long_list.html"
     list_per_page = 50
+    #: Fields that the list does not read.
+    list_defer: tuple[str, ...] = ()
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     #: The columns by which people may sort: there is one order only.

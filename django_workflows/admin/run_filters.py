@@ -30,6 +30,10 @@ ATTRIBUTE = "attributes."
 _MOST = 100
 #: Runs of a workflow that are asked for their versions: those started last.
 _RECENT = 1_000
+#: Runs whose ids begin alike that a search finds.
+_ALIKE = 100
+#: The length of the longest ids.
+_ID = 40
 
 
 class NamesFilter(SimpleListFilter):
@@ -292,13 +296,23 @@ def searched(runs: QuerySet[Run], text: str) -> QuerySet[Run]:
     if not text:
         return runs
     if text.startswith("wrun_"):
-        return runs.filter(pk__startswith=text)
+        return runs.filter(pk__in=_beginning_with(text))
     by_key = runs.filter(key=text)
     name, equals, value = text.partition("=")
     # Looked up before: no database finds keys and attributes by one index.
     if not equals or by_key.exists():
         return by_key
     return runs.filter(attribute_is(name.strip(), value.strip()))
+
+
+def _beginning_with(text: str) -> list[str]:
+    """Ids of runs that begin so. Looked up before: in the order of the list very many
+    others might be read."""
+    # Indexes sort by language, and know no beginnings. No id is beyond Zs.
+    found = Run.objects.using(alias()).filter(
+        pk__gte=text, pk__lte=text.ljust(_ID, "Z"), pk__startswith=text
+    )
+    return list(found.order_by("pk").values_list("pk", flat=True)[:_ALIKE])
 
 
 def attribute_parameter(name: str, value: Any) -> tuple[str, str] | None:

@@ -50,6 +50,7 @@ class RunList(LongListAdmin[Run]):
     change_list_template = "admin/django_workflows/run/list.html"
     ordering = ("-created_at", "-id")
     list_filter = FILTERS
+    list_defer = ("seed",)
     # Not used as such, see `get_search_results`; without it there is no search.
     search_fields = ("id",)
     search_help_text = gettext_lazy(
@@ -64,9 +65,6 @@ class RunList(LongListAdmin[Run]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunChangeList
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        return super().get_queryset(request).defer("seed")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
