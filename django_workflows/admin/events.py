@@ -12,11 +12,11 @@ from django_workflows.admin.addresses import run_url
 from django_workflows.admin.event_list import EventList
 from django_workflows.admin.payloads import payload_of, payload_text
 from django_workflows.admin.permissions import may_see_payloads
+from django_workflows.admin.run_page.events import said_by
 from django_workflows.core.rendering import traceback_of
 from django_workflows.models import Event, Run
 from django_workflows.models.event import PAYLOAD_NAMES
 from django_workflows.store.database import alias
-from django_workflows.store.rendering import data_json
 
 
 @admin.register(Event)
@@ -46,7 +46,7 @@ def _context(request: HttpRequest, event: Event) -> dict[str, Any]:
     shows, sealed = may_see_payloads(request), event.payload
     if not shows:
         event.payload = None
-    data = data_json(event, "" if run is None else run.workflow)
+    data = said_by(event, "" if run is None else run.workflow)
     traceback = ""
     if shows and sealed is not None and event.type not in PAYLOAD_NAMES:
         traceback = traceback_of(bytes(sealed))

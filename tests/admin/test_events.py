@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client, override_settings
@@ -63,6 +64,9 @@ def test_the_log_is_shown_in_order(admin_client: Client, shopping: Run) -> None:
     text = text_of(html)
     assert "panels.flaky" in text
     assert "paid by ada" in text
+    timer = Event.objects.get(run=shopping, type="wait_created")
+    over = timer.created_at + timedelta(seconds=7)
+    assert f'"due": "{over.isoformat(" ")}"' in text
 
 
 def test_tokens_are_not_in_it(admin_client: Client, shopping: Run) -> None:
@@ -156,7 +160,7 @@ def test_what_a_retry_has_undone_is_crossed_out(
     get_run(run.pk).retry()
     workflows.run_until_idle()
     html = panel(admin_client, run, "events")
-    void = re.findall(r'<tr class="dw-void">.*?</tr>', html, re.DOTALL)
+    void = re.findall(r'<tr role="row" class="dw-void">.*?</tr>', html, re.DOTALL)
     assert [kind for _, kind in entries("".join(void))] == [
         "step_failed undone by a retry",
         "run_failed undone by a retry",

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.payloads import Payload, payload_of
@@ -21,13 +22,15 @@ from django_workflows.admin.run_page.sealed import (
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Event
 from django_workflows.replay import events as log
-from django_workflows.store.database import alias
+from django_workflows.store.database import alias, to_datetime
 from django_workflows.store.paging import Cursor, Page, read_page
 from django_workflows.store.rendering import data_json
 
 #: Events of a page, and at most so many that nobody has taken in yet.
 EVENTS = 50
 _ANCHOR = "events"
+#: Details that are times, in microseconds.
+_TIMES = {"due", "retry_at", "cut_at"}
 #: Parameters of this panel.
 _OWN = ("type", "of", "after", "before")
 
@@ -58,6 +61,15 @@ def events_addresses(request: HttpRequest) -> Callable[[str], str]:
     """For ids of steps, timers, hooks and children the run's page with their events."""
     page = Address(request, _ANCHOR, *_OWN)
     return lambda correlation_id: page.to(of=correlation_id)
+
+
+def said_by(event: Event, workflow: str) -> dict[str, Any]:
+    """What an event of a run of this workflow says, with times as people read them."""
+    data = data_json(event, workflow)
+    for name in _TIMES & set(event.details):
+        if isinstance(data[name], int):
+            data[name] = localtime(to_datetime(data[name])).isoformat(" ")
+    return data
 
 
 def panel(subject: Subject) -> dict[str, Any]:
@@ -149,7 +161,7 @@ class _Rows:
         shows = self._subject.shows_payloads
         has_payload = payload_in(event) is not None or is_too_large(event)
         event.payload = payload_in(event) if shows else None
-        details = data_json(event, self._subject.run.workflow)
+        details = said_by(event, self._subject.run.workflow)
         name = self.names.get(event.correlation_id, "")
         if not name and not event.type.startswith("hook_"):  # whose names are tokens
             name = str(details.get("name", ""))

@@ -52,6 +52,20 @@ def test_what_stays_keeps_focus_selection_and_what_is_unfolded(
     assert page.locator("li").all_inner_texts() == ["Row 0"]
 
 
+def test_elements_that_are_live_by_themselves_are_left_alone(
+    live: ScriptedPage,
+) -> None:
+    live.show("<section id=s data-live><p>1</p><own-stream></own-stream></section>")
+    stream = live.page.locator("own-stream")
+    stream.evaluate("e => { e.append('a chunk'); e.setAttribute('state', 'open'); }")
+    live.become("<section id=s data-live><p>2</p><own-stream></own-stream></section>")
+    expect(live.page.locator("#s p")).to_have_text("2")
+    expect(stream).to_have_text("a chunk")
+    expect(stream).to_have_attribute("state", "open")
+    live.become("<section id=s data-live><p>3</p></section>")
+    expect(stream).to_have_count(0)
+
+
 @pytest.mark.parametrize(
     ("field", "fill_in"),
     [

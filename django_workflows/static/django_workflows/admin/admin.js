@@ -115,6 +115,7 @@ function isInUse(part) {
 /** Make an element like a fresh one, and leave alone what is the same. */
 function update(here, fresh) {
   if (here.isEqualNode(fresh)) return;
+  if (here.localName.includes("-")) return; // such an element is live by itself
   const isUsers = (name) => name === "open" && here.tagName === "DETAILS";
   for (const { name } of [...here.attributes]) {
     if (!fresh.hasAttribute(name) && !isUsers(name)) here.removeAttribute(name);
