@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
 from pydantic import ValidationError as PydanticError
 
 from django_workflows.admin.addresses import hook_url
@@ -126,6 +127,7 @@ def hook_form(hook: Hook, data: Any = None) -> SchemaForm:
     return form_for(schema)(data, auto_id=f"{hook.pk}-%s")
 
 
+@sensitive_variables()
 def send(request: HttpRequest, hook: Hook, form: SchemaForm) -> Run | None:
     """Send what was entered, and note in the admin's log who did it.
 
@@ -146,6 +148,7 @@ def send(request: HttpRequest, hook: Hook, form: SchemaForm) -> Run | None:
     return None
 
 
+@sensitive_variables()
 def _send(request: HttpRequest, hook: Hook, payload: Any) -> Run:
     with transaction.atomic(using=alias()):
         run = resume_this_hook(hook, payload)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.schema_fields import (
@@ -157,6 +158,9 @@ def _field(part: Part, root: Mapping[str, Any], schema: Any) -> ValueField:
     texts = [description] if isinstance(description, str) else []
     if isinstance(field, DurationField):
         texts.append(_("A duration, such as 1h30m or PT5M."))
+    if isinstance(field, DateTimeField) and not field.is_local:
+        zone = get_current_timezone_name()
+        texts.append(_("In the time zone %(zone)s.") % {"zone": zone})
     field.help_text = " ".join(texts)
     title = schema.get("title") if isinstance(schema, dict) else None
     field.label = title if isinstance(title, str) else None

@@ -10,6 +10,7 @@ from django.forms import BoundField, Media
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
 
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.earlier_input import EarlierInput, Kept, earlier_input
@@ -98,6 +99,7 @@ class StartForm:
         """The fields for how it is started."""
         return [Row(field) for field in self.options]
 
+    @sensitive_variables()
     def start(self) -> Started | None:
         """Start what is described; None if something is wrong with it, which the forms
         say by then."""
@@ -119,6 +121,7 @@ class StartForm:
             return None
         return started
 
+    @sensitive_variables()
     def _given(self) -> dict[str, Any]:
         """Values by the names of parameters: what was entered, checked, and kept."""
         broken = {name for name in self.input.errors if name in self.input.fields}

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
 
 from django_workflows.admin.steering import (
     DONE,
@@ -42,6 +43,7 @@ def startable_workflows() -> list[Workflow[..., Any]]:
     return [registry.workflow(name) for name in sorted(names)]
 
 
+@sensitive_variables()
 def start_noted(
     request: HttpRequest,
     workflow: Workflow[..., Any],
@@ -62,6 +64,7 @@ def start_noted(
     return noted(act)
 
 
+@sensitive_variables()
 def _start(
     request: HttpRequest,
     workflow: Workflow[..., Any],

@@ -364,16 +364,16 @@ def test_the_list_tells_plain_hooks_and_webhooks_apart(
         assert hidden.pk not in told
 
 
-def test_hooks_are_found_by_their_ids_runs_and_tokens(
+def test_hooks_are_found_by_their_ids_and_runs(
     admin_client: Client, begin: Any
 ) -> None:
     run, other = begin(waiting, 1, ["first"]), begin(waiting, 1, ["second"])
-    for term in (run.pk, hook_of(run).pk, "first"):
+    for term in (run.pk, hook_of(run).pk):
         told = read(admin_client, f"{reverse(LIST)}?{urlencode({'q': term})}")
         assert run.pk in told
         assert other.pk not in told
-    for term in ("firs", "%"):
-        told = read(admin_client, f"{reverse(LIST)}?{urlencode({'q': f'x{term}'})}")
+    for term in ("first", "%", run.pk[:-1]):
+        told = read(admin_client, f"{reverse(LIST)}?{urlencode({'q': term})}")
         assert run.pk not in told
     told = read(admin_client, f"{reverse(LIST)}?run__id__exact={other.pk}")
     assert other.pk in told

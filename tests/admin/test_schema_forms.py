@@ -14,6 +14,7 @@ import pydantic
 import pytest
 from django.http import QueryDict
 from django.utils import translation
+from django.utils.timezone import override as timezone_override
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -251,6 +252,22 @@ def test_dates_are_read_as_people_write_them() -> None:
         form = form_class({"value": "31.12.2026"})
         assert form.is_valid()
     assert form.value() == {"value": "2026-12-31"}
+
+
+def test_points_in_time_are_shown_and_read_in_the_current_time_zone() -> None:
+    instant = "2026-07-01T08:30:00.000001+00:00"
+    with timezone_override("Europe/Berlin"):
+        form_class = form_for(schema_of(model_of(datetime)))
+        page = written(form_class, instant).as_div()
+        sent_back = what_a_browser_sends(page)
+        assert sent_back == {"value_0": ["2026-07-01"], "value_1": ["10:30:00.000001"]}
+        form = form_class(sent(sent_back))
+        assert form.is_valid()
+        missing = form_class({"value": "2026-03-29 02:30"})
+        assert list(missing.errors) == ["value"]
+        assert "Europe/Berlin" in form.fields["value"].help_text
+    given_back = datetime.fromisoformat(form.value()["value"])
+    assert given_back == datetime.fromisoformat(instant)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from django_workflows import start, workflow
 from django_workflows.core.serialization import dumps
-from django_workflows.models import Run
+from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 from tests.admin.browsing import what_a_browser_sends
 
@@ -478,6 +478,37 @@ def test_what_json_would_change_is_kept_as_it_is(
     del sent["option_keep"]
     (new,) = begin(admin_client, {**sent, "value": "[1]"}, again=run.pk).args
     assert new == [1]
+
+
+def test_what_refers_to_itself_or_to_a_row_is_kept(
+    admin_client: Client, admin_user: User
+) -> None:
+    loop: list[Any] = [1]
+    loop.append(loop)
+    shared = ["a"]
+    for value in (loop, [shared, shared], admin_user, ValueError("x")):
+        run = start(anything, value)
+        sent = what_a_browser_sends(admin_client.get(url(again=run.pk)).text)
+        assert sent["option_keep"] == ["value"]
+        new = begin(admin_client, sent, again=run.pk)
+        assert input_of(new) == input_of(run)
+
+
+def input_of(run: Run) -> bytes:
+    payload = Event.objects.get(run=run, type="run_created").payload
+    assert payload is not None
+    return bytes(payload)
+
+
+def test_an_input_that_cannot_be_read_is_said(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(anything, Size.LARGE)
+    monkeypatch.delattr("tests.admin.test_start.Size")
+    answer = admin_client.get(url(again=run.pk))
+    assert answer.status_code == 200
+    assert "Its input cannot be read" in answer.text
+    assert what_a_browser_sends(answer.text)["value"] == [""]
 
 
 @pytest.mark.parametrize("value", KEPT_BY_JSON, ids=repr)
