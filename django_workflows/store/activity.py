@@ -14,7 +14,7 @@ from django_workflows.store.database import alias, connection, moment, to_us
 from django_workflows.store.event_sample import STARTS, Sample
 
 #: Runs that are counted one by one, at most.
-EXACT = 100_000
+EXACT = 50_000
 
 
 @dataclass(frozen=True, slots=True)

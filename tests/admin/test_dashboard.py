@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -497,6 +498,23 @@ def test_too_many_runs_are_estimated(
     # All of their events were read: here the estimate is exact.
     assert numbers(html) == exact
     assert "Runs started about 12" in text_of(panel(admin_client, "numbers"))
+
+
+def test_drawings_are_svg_in_every_language(
+    admin_client: Client, workflows: WorkflowTester, settings: Any
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    settings.USE_THOUSAND_SEPARATOR = True
+    settings.NUMBER_GROUPING = 1
+    start(serve, 1)
+    workflows.run_until_idle()
+    html = panel(admin_client, "starts")
+    assert 'viewBox="0 0 960 200"' in html
+    found = re.findall(r'\b(x|y|x1|x2|y1|y2|width|height)="([^"]*)"', html)
+    assert len(found) > 20
+    assert [value for _, value in found if not re.fullmatch(r"[\d.]+", value)] == []
+    points = panel(admin_client, "throughput")
+    assert re.search(r'points="(\d+(\.\d+)?,\d+(\.\d+)? ?){24}"', points)
 
 
 # -- the parts of a period ------------------------------------------------------------

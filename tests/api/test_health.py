@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_workflows import start, start_many, step, workflow
@@ -176,6 +177,23 @@ def test_counts_stop_somewhere(staff: Client, monkeypatch: pytest.MonkeyPatch) -
     start_many(quick, [()] * 5)
     [queue] = staff.get(f"{API}/health/").json()["queues"]
     assert queue["due_runs"] == 3
+
+
+def test_many_queues_take_as_many_queries_as_one(staff: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            staff.get(f"{API}/health/")
+        return len(captured)
+
+    start(quick)
+    one = queries()
+    names = [f"queue-{number:02}" for number in range(20)]
+    for name in names:
+        quick.options(queue=name).start()
+    assert queries() == one
+    told = staff.get(f"{API}/health/").json()["queues"]
+    assert [queue["name"] for queue in told] == ["default", *names]
+    assert {queue["due_runs"] for queue in told} == {1}
 
 
 # -- workers --------------------------------------------------------------------------

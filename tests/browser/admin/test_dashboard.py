@@ -7,9 +7,10 @@ from decimal import Decimal
 
 from playwright.sync_api import expect
 
-from django_workflows import resume_hook, start
-from django_workflows.models import Run, Worker
+from django_workflows import start
+from django_workflows.models import Run, Step, Worker
 from django_workflows.testing import WorkflowTester
+from tests.browser.admin import orders
 from tests.browser.admin.console import (
     NARROW,
     Console,
@@ -20,12 +21,15 @@ from tests.browser.admin.console import (
     too_wide,
 )
 from tests.browser.admin.invitations import every_night
-from tests.browser.admin.orders import fulfil, ship, stamp
+from tests.browser.admin.orders import Decision, fulfil, ship, stamp
 
 
 def add_workers(workflows: WorkflowTester) -> None:
     """One that is alive, one of an older deploy, one that does not answer."""
     now = workflows.now
+    # The one that has done all of it.
+    Worker.objects.update(host="web-4", started_at=now - timedelta(hours=9))
+    Worker.objects.update(heartbeat_at=now, code="a01b" * 16)
     for number, (code, silence) in enumerate([("4f1c", 1), ("a01b", 2), ("a01b", 90)]):
         Worker.objects.create(
             id=f"wrk_{number}",
@@ -40,13 +44,25 @@ def add_workers(workflows: WorkflowTester) -> None:
         )
 
 
+def tell_of_another_machine() -> None:
+    """Steps take their time there, and paths and names are those of a shop."""
+    for number, call in enumerate(Step.objects.filter(finished_at__isnull=False)):
+        assert call.finished_at is not None
+        took = (len(call.name) - 9) ** 4 + 37 * number % 210
+        call.started_at = call.finished_at - timedelta(milliseconds=took)
+        call.save(update_fields=["started_at"])
+    for run in Run.objects.blocked():
+        run.blocked_reason = run.blocked_reason.replace(orders.__file__, "orders.py")
+        run.save(update_fields=["blocked_reason"])
+
+
 def test_the_dashboard_tells_how_things_stand(
     console: Console, runs: dict[str, Run], workflows: WorkflowTester
 ) -> None:
     every_night()
     fulfil.start(42, Decimal("1840.00"))
     workflows.run_until_idle()
-    resume_hook("approval:42", {"approved": True})
+    Decision.resume("approval:42", {"approved": True})
     workflows.advance("10m")
     for order in range(20):
         start(ship, order, 3)
@@ -54,9 +70,11 @@ def test_the_dashboard_tells_how_things_stand(
         workflows.advance("35m")
     stamp.start(7)
     workflows.run_until_idle()
-    start(ship, 99, 1)
-    workflows.advance("1s")
+    late = start(ship, 99, 1)
+    since = workflows.now - timedelta(seconds=42)
+    Run.objects.filter(pk=late.pk).update(created_at=since, wake_at=since)
     add_workers(workflows)
+    tell_of_another_machine()
     page = console.open("app_list", "django_workflows")
     page.evaluate("window.isTheSame = true")
     starts = page.locator("#dashboard-starts")
