@@ -185,6 +185,8 @@ def test_a_run_that_code_has_left_behind(
     assert "await code()" in page
     assert "What to do: deploy code with which it can go on." in page
     assert "Resume" in page
+    workflows.advance("9h")
+    assert "Most of it was being blocked: 9 h of 10 h." in page_of(get_run(run.pk))
 
 
 def test_a_run_that_is_well_has_nothing_to_explain(

@@ -117,6 +117,26 @@ def test_what_a_retry_made_void_is_told_apart() -> None:
     }
 
 
+def test_a_blocked_run_is_blocked_since_something_last_happened() -> None:
+    step = op("step", 0, 10, attempt(1, 0, 10))
+    timer = op("wait", 10, None)
+    timer.due_at = at(40)
+    found = shares([step, timer], [], BEGIN, BEGIN, at(100), is_blocked=True)
+    assert {share.kind: share.seconds for share in found} == {
+        "step": 10,
+        "wait": 30,
+        "blocked": 60,
+    }
+
+
+def test_a_run_that_was_blocked_at_once_is_so_since_it_began() -> None:
+    found = shares([], [], BEGIN, at(10), at(100), is_blocked=True)
+    assert {share.kind: share.seconds for share in found} == {
+        "before": 10,
+        "blocked": 90,
+    }
+
+
 _time = st.integers(-10, 110)
 
 

@@ -56,6 +56,7 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     counts = count(run) if tree else None
     return {
         **shown,
+        "has_facts": any(shown.values()),
         "tree": tree,
         "counts": counts,
         "shows_all": len(tree) < MOST,

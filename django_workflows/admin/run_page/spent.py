@@ -23,6 +23,7 @@ from django_workflows.store.timeline import Mark, Operation
 #: What time can be spent on, the foremost first.
 KINDS: dict[str, str | Promise] = {
     "void": gettext_lazy("what retries of the run made void"),
+    "blocked": gettext_lazy("being blocked"),
     "before": gettext_lazy("waiting to begin"),
     "step": gettext_lazy("work in steps"),
     "paused": gettext_lazy("being paused"),
@@ -52,8 +53,14 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     """The shares, the largest first, and the steps that took longest."""
     run, timeline = subject.run, subject.timeline
     end = run.finished_at or subject.now
+    is_blocked = bool(run.blocked_reason) and not run.is_closed
     found = shares(
-        timeline.operations, timeline.marks, run.created_at, run.started_at, end
+        timeline.operations,
+        timeline.marks,
+        run.created_at,
+        run.started_at,
+        end,
+        is_blocked=is_blocked,
     )
     if not found:
         return None
@@ -84,17 +91,26 @@ def shares(
     created_at: datetime,
     started_at: datetime | None,
     end: datetime,
+    *,
+    is_blocked: bool = False,
 ) -> list[Share]:
-    """How the time from `created_at` to `end` divides, the largest share first."""
+    """How the time from `created_at` to `end` divides, the largest share first.
+
+    A run that is blocked has been so since the last thing that is known of it.
+    """
     total = (end - created_at).total_seconds()
     if total <= 0:
         return []
-    changes: list[tuple[datetime, str, int]] = []
-    for kind, begins, ends in [
+    intervals = [
         ("before", created_at, started_at or end),
         *_intervals_of_marks(marks, end),
         *(each for operation in operations for each in _intervals(operation, end)),
-    ]:
+    ]
+    if is_blocked:
+        since = _last(operations, marks, started_at or created_at, end)
+        intervals.append(("blocked", since, end))
+    changes: list[tuple[datetime, str, int]] = []
+    for kind, begins, ends in intervals:
         begins, ends = max(begins, created_at), min(ends, end)
         if begins < ends:
             changes += [(begins, kind, 1), (ends, kind, -1)]
@@ -138,6 +154,23 @@ def longest_steps(
 
 def _foremost(going_on: dict[str, int]) -> str:
     return next((kind for kind, count in going_on.items() if count > 0), "own")
+
+
+def _last(
+    operations: Sequence[Operation],
+    marks: Sequence[Mark],
+    began: datetime,
+    end: datetime,
+) -> datetime:
+    """When something last happened, or a timer was due."""
+    times = [began, *(mark.time for mark in marks)]
+    for each in operations:
+        times += [each.created_at, each.finished_at or each.created_at]
+        for attempt in each.attempts:
+            times += [attempt.started_at, attempt.finished_at or attempt.started_at]
+        if each.due_at is not None and each.due_at <= end:
+            times.append(each.due_at)
+    return max(times)
 
 
 def _intervals(operation: Operation, end: datetime) -> Iterator[_Interval]:
