@@ -13,7 +13,7 @@ from django_workflows.core.payloads import unseal
 from django_workflows.models import Event, Run
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
-from django_workflows.store.database import alias, among, to_datetime, to_us
+from django_workflows.store.database import alias, among, to_datetime, to_us, us_sql
 from django_workflows.store.inbox import unread_events
 
 COLUMNS = "run_id, seq, type, correlation_id, detail, payload, created_at, id"
@@ -109,7 +109,8 @@ def read_outline(
     time, moment = 0, None
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT seq, type, correlation_id, detail, created_at, id "
+            "SELECT seq, type, correlation_id, detail, "
+            f"{us_sql(database, 'created_at')}, id "
             "FROM django_workflows_event WHERE run_id = %s ORDER BY seq, id",
             (run_id,),
         )
