@@ -163,11 +163,14 @@ def test_what_is_open_grows_until_now_and_ends_with_its_run(
 ) -> None:
     workflows.advance("17s")
     row = rows(panel(admin_client, shopping, "timeline"))[-1]
-    assert row.titles == ["hook, waiting, 20 s"]
+    assert row.titles == ["hook, waiting, 0 received, 20 s"]
+    resume_hook("very-secret-token", "yes")
+    row = rows(panel(admin_client, shopping, "timeline"))[-1]
+    assert row.titles == ["hook, waiting, 1 received, 20 s"]
     shopping.terminate()
     workflows.advance("1h")
     drawn = rows(panel(admin_client, shopping, "timeline"))
-    assert drawn[-1].titles == ["hook, cancelled, 20 s"]
+    assert drawn[-1].titles == ["hook, cancelled, 1 received, 20 s"]
     assert drawn[0].bars == [(0, 100, "terminated")]
 
 
@@ -330,4 +333,3 @@ def test_the_timeline_of_the_store_has_errors_and_metadata(shopping: Run) -> Non
         each.error is None and each.metadata is None
         for each in read_timeline(shopping).operations
     )
-    resume_hook("very-secret-token", 1)

@@ -104,7 +104,8 @@ def segments_of(operation: Operation, clock: Clock) -> list[Segment]:
     if operation.kind == "wait":
         look, text = "timer", _("timer, %(status)s") % {"status": text}
     elif operation.kind == "hook":
-        look, text = "hook", _("hook, %(status)s") % {"status": text}
+        values = {"status": text, "count": operation.received}
+        look, text = "hook", _("hook, %(status)s, %(count)d received") % values
     elif operation.kind == "child":
         text = _("child, %(status)s") % {"status": text}
     return [_segment(begin, end, look, text)]
