@@ -153,7 +153,10 @@ def longest_steps(
 
 
 def _foremost(going_on: dict[str, int]) -> str:
-    return next((kind for kind, count in going_on.items() if count > 0), "own")
+    for kind, count in going_on.items():
+        if count:
+            return kind
+    return "own"
 
 
 def _last(
