@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 # Extras of pyproject.toml; each includes the ones before it.
 PURPOSES = ("demo", "test", "dev")
+#: An option of tests/conftest.py.
+NEEDS_DATABASE = "--needs-database"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -135,7 +137,8 @@ def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
     """Run the tests once on each database that one interpreter is to be tried with.
 
     Those on SQLite run beside those on PostgreSQL, as most of the time goes by in
-    waiting for processes; what they print is shown when they are through.
+    waiting for processes; what they print is shown when they are through. Tests that
+    ask for no database run once, on SQLite.
     """
     code = "import django, sys; print(sys.version.split()[0], django.__version__)"
     python_version, django_version = output_of([str(python), "-c", code]).split()
@@ -157,7 +160,7 @@ def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
         )
         label = f"{description} ({versions})"
         if url:
-            yield pytest(python, label, url, arguments)
+            yield pytest(python, label, url, [NEEDS_DATABASE, *arguments])
         else:
             yield Outcome(label, 0, 0, 0, 0, exit_code=1)
         say("Waiting for the tests on SQLite")
@@ -165,7 +168,8 @@ def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
         shown.seek(0)
         shutil.copyfileobj(shown, sys.stdout)
     if scheme in {"mysql", "mariadb"}:
-        yield pytest(python, f"{scheme} ({versions})", given, arguments)
+        label = f"{scheme} ({versions})"
+        yield pytest(python, label, given, [NEEDS_DATABASE, *arguments])
 
 
 def pytest(

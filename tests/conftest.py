@@ -29,6 +29,41 @@ settings.register_profile(
 settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+#: What lets a test touch the database, besides the mark `django_db`.
+_DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--needs-database",
+        action="store_true",
+        help="run only tests that ask for a database: pytest-django lets the others "
+        "touch none, so they come to the same whichever there is",
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what `--needs-database` says."""
+    if config.getoption("--needs-database"):
+        others = [item for item in items if not _asks_for_database(item)]
+        items[:] = [item for item in items if _asks_for_database(item)]
+        config.hook.pytest_deselected(items=others)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where none of the chosen tests asks for a database, nothing has failed."""
+    is_empty = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    if is_empty and session.config.getoption("--needs-database"):
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def _asks_for_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db") is not None:
+        return True
+    return not _DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_flush() -> Iterator[None]:
