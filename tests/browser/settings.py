@@ -9,10 +9,13 @@ from tests import settings as of_tests
 # The example project knows fewer databases than the tests do.
 _url = os.environ.pop("DATABASE_URL")
 
+from example_project import settings as of_example  # noqa: E402
 from example_project.settings import *  # noqa: E402, F403
 
 os.environ["DATABASE_URL"] = _url
 
 DATABASES = of_tests.DATABASES
 PASSWORD_HASHERS = of_tests.PASSWORD_HASHERS
+# The dead are noticed soon.
+WORKFLOWS = {**of_example.WORKFLOWS, "LEASE": "4s"}
 TEXT_MODEL = "tests.browser.gate.GatedStoryteller"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+
+from tests.cluster import nursery
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class ClusterProcess:
     ) -> None:
         self.marks_path = folder / "marks"
         self.log_path = folder / "log"
-        self._log = self.log_path.open("ab")
+        self.log_path.touch()
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": settings,
             "DATABASE_URL": database_url,
@@ -58,13 +58,10 @@ class ClusterProcess:
             "PYTHONUNBUFFERED": "1",
         }
         command = command or ("workflows", "worker", "--processes", "2")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "django", *command],
-            env=environment,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        for option in command:
+            if option.startswith("--settings="):
+                environment["DJANGO_SETTINGS_MODULE"] = option.partition("=")[2]
+        self.process = nursery.begin(["django", *command], environment, self.log_path)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +77,6 @@ class ClusterProcess:
                 os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
-        self._log.close()
         print(self.log())  # shown by pytest if the test fails
 
     @property

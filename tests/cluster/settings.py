@@ -1,4 +1,4 @@
-"""Settings of the clusters under test; `tests.settings` with a short grace time."""
+"""Settings of the clusters under test: everything that takes time takes little."""
 
 from __future__ import annotations
 
@@ -12,5 +12,9 @@ INSTALLED_APPS = [*APPS, "tests.cluster"]
 # A worker serves nothing but webhooks' addresses, and starts sooner without the rest.
 ROOT_URLCONF = "django_workflows.urls"
 Q_CLUSTER = q_cluster(workers=2, timeout=60, retry=90)
-WORKFLOWS = {"GRACE": "3s", "REDIS_URL": os.environ.get("WORKFLOWS_TEST_REDIS")}
+WORKFLOWS = {
+    "LEASE": "4s",
+    "GRACE": "3s",
+    "REDIS_URL": os.environ.get("WORKFLOWS_TEST_REDIS"),
+}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
