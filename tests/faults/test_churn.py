@@ -6,7 +6,6 @@ forgets all, and another one declares it dead.
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import threading
@@ -26,6 +25,7 @@ from django_workflows.worker.process import WorkerProcess
 from tests.cluster.harness import until
 from tests.faults import checks, workflows
 from tests.faults.driver import state
+from tests.faults.sampling import unless_all
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-RUNS = 1000 if os.environ.get("FAULTS") == "all" else 20
+RUNS = unless_all(20, 1000)
 #: All workers share one process here, and so their bursts one interpreter.
 SETTINGS = {
     "SLICE": "150ms",

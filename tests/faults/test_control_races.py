@@ -6,7 +6,6 @@ is valid. ``FAULTS=all`` plays thousands of rounds.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -24,11 +23,13 @@ from django_workflows.store import sweep
 from django_workflows.store.database import connection
 from tests.faults import checks, workflows
 from tests.faults.driver import World, state
+from tests.faults.sampling import unless_all
 
-ROUNDS = 2000 if os.environ.get("FAULTS") == "all" else 30
+ROUNDS = unless_all(12, 2000)
+
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(4 * ROUNDS),
+    pytest.mark.timeout(max(300, 4 * ROUNDS)),
 ]
 
 #: Seconds by which the contestants begin one after the other, besides a handicap.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from django.db import connection
 from django.db.utils import OperationalError
@@ -11,10 +9,9 @@ from django.db.utils import OperationalError
 from django_workflows import start
 from tests.faults import checks, workflows
 from tests.faults.driver import Crash, Node, World
+from tests.faults.sampling import sample
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-STRIDE = 1 if os.environ.get("FAULTS") == "all" else 29
 
 
 class Fail:
@@ -59,7 +56,7 @@ def test_database_fails_at_each_point(
         run = start(workflows.everything, "good")
         world.run(run)
         good = checks.shape(run)
-        for number in range(0, len(counted.passed), STRIDE):
+        for number in sample(len(counted.passed), 80):
             account = f"failure{number}"
             world.answers[f"{account}/approval"] = ["approved"]
             world.failures.clear()

@@ -6,7 +6,6 @@ become of his request, and the log of the run agrees with it.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -34,11 +33,12 @@ from django_workflows.store.retention import prune
 from tests.app.models import Ledger
 from tests.faults import workflows
 from tests.faults.driver import World
+from tests.faults.sampling import unless_all
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 #: Rounds of each duel, and how many runs there are at a time.
-ROUNDS = 1000 if os.environ.get("FAULTS") == "all" else 40
+ROUNDS = unless_all(20, 1000)
 AT_ONCE = 20
 #: Microseconds by which one caller may be late, at most.
 LATE_US = 3000

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from django_workflows import start
 from tests.faults import checks, workflows
 from tests.faults.driver import World
 from tests.faults.race import Race
+from tests.faults.sampling import unless_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SEEDS = range(200) if os.environ.get("FAULTS") == "all" else range(4)
+SEEDS = range(unless_all(2, 200))
 
 
 @pytest.mark.parametrize("crashes", [0, 3])

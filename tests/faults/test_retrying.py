@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -30,13 +29,12 @@ from django_workflows.store.retention import prune
 from tests.app.models import Ledger
 from tests.faults import checks
 from tests.faults.driver import Crash, Node, World
+from tests.faults.sampling import sample, unless_all
 from tests.faults.test_control_races import Contest, Handicap, _seed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ALL = os.environ.get("FAULTS") == "all"
-STRIDE = 1 if ALL else 14
-ROUNDS = 1000 if ALL else 20
+ROUNDS = unless_all(10, 1000)
 
 #: Accounts whose service is down.
 down: set[str] = set()
@@ -118,7 +116,7 @@ def test_crash_at_each_point_of_a_retried_run(short_slices: bool) -> None:
         run.retry()
         world.run(run)
         check(run, "good")
-        for number in range(0, len(counted.passed), STRIDE):
+        for number in sample(len(counted.passed), 40):
             world.on_point = lambda node, name: None
             account = f"crash{number}"
             run = failed(world, account)
@@ -159,7 +157,7 @@ class Outlive:
 def test_a_zombie_of_the_epoch_before_changes_nothing(short_slices: bool) -> None:
     with World(short_slices=short_slices) as world:
         frozen = 0
-        for number in range(0, 400, STRIDE):
+        for number in sample(400, 30):
             account = f"zombie{number}"
             down.add(account)
             world.answers[f"{account}/door"] = ["payload"]
