@@ -186,10 +186,11 @@ class WorkflowTester:
     def _queues(self) -> tuple[str, ...]:
         if self.queues is not None:
             return self.queues
-        queues = {"default"}
-        queues |= set(Run.objects.using(alias()).values_list("queue", flat=True))
-        queues |= set(Step.objects.using(alias()).values_list("queue", flat=True))
-        return tuple(sorted(queues))
+        of_runs, of_steps = (
+            model.objects.using(alias()).order_by().values_list("queue", flat=True)
+            for model in (Run, Step)
+        )
+        return tuple(sorted({"default", *of_runs.union(of_steps)}))
 
     def _current(self, run: Run) -> Run:
         """The last run of the chain."""
