@@ -98,7 +98,8 @@ class _Execution:
                 raise ready.error
             return self._act(ready.step)
         except Exception as error:
-            return refuse_action(self._id, ready.step.id, error)
+            refused = refuse_action.titled(ready.step.id)
+            return refused(self._id, ready.step.id, error)
 
     def _act(self, step: StepDefinition) -> Any:
         params = self._given
@@ -112,4 +113,5 @@ class _Execution:
             maximum_attempts=step.retries + 1,
         )
         configured = perform_action.options(retry=policy, timeout=step.timeout)
-        return configured(self._id, step.id, step.action, params, self._flow.state)
+        call = configured.titled(step.id)
+        return call(self._id, step.id, step.action, params, self._flow.state)

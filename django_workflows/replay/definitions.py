@@ -6,6 +6,7 @@ import functools
 import inspect
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from django_workflows.core.expressions import compile_expression
@@ -115,6 +116,18 @@ class Step(Generic[P, R]):
         if other.settings.atomic and self.is_async:
             raise TypeError(f"atomic=True on the async step {self.name}")
         return other
+
+    def titled(self, title: str) -> Step[P, R]:
+        """This step under another name where people read of it: in the log's entries,
+        and in what errors say."""
+        other = self.options()
+        other.settings = replace(self.settings, title=title)
+        return other
+
+    @property
+    def title(self) -> str:
+        """What people are told that this step is."""
+        return self.settings.title or self.name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self.takes_class:

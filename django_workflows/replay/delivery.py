@@ -98,7 +98,7 @@ def _on_step_end(execution: Execution, event: LogEvent) -> None:
     view = failures.Failure.of(event.payload or b"")
     attempts = event.detail.get("attempt", 1)
     circumstances = StepFailedError(
-        f"step {call.step.name} failed after {attempts} "
+        f"step {call.step.title} failed after {attempts} "
         f"{'attempt' if attempts == 1 else 'attempts'}: {view.message}",
         step_id=call.id,
         step_name=call.step.name,

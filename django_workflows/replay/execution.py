@@ -269,13 +269,11 @@ class Execution:
             self.require_task(step.name)
             payload = check_size(serialization.dumps_call(args, kwargs))
             step_id = self.next_id("step", step.name)
+            detail = {"name": step.name}
+            if step.settings.title:
+                detail["title"] = step.settings.title
             event = self.issue(
-                LogEvent(
-                    log.STEP_CREATED,
-                    step_id,
-                    detail={"name": step.name},
-                    payload=payload,
-                )
+                LogEvent(log.STEP_CREATED, step_id, detail=detail, payload=payload)
             )
             if event.payload is not None and not self.is_copied:
                 payload = event.payload

@@ -73,6 +73,8 @@ class StepOptions:
     isolation: str = "thread"
     max_concurrency: int | None = None
     rate_limit: str | None = None
+    #: What people are told instead of the step's name; see `Step.titled`.
+    title: str = ""
 
     def replaced(self, given: Mapping[str, Any]) -> StepOptions:
         """These options with some of them changed, in the decorator's words.
@@ -126,7 +128,10 @@ class StepOptions:
         )
 
 
-STEP_OPTION_NAMES = ("max_retries", *(f.name for f in fields(StepOptions)))
+STEP_OPTION_NAMES = (
+    "max_retries",
+    *(f.name for f in fields(StepOptions) if f.name != "title"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ def _begun(kind: str, event: LogEvent) -> Operation:
         operation.name = detail["kind"]
         operation.due_at = to_datetime(detail["due"])
     else:
-        operation.name = detail["name"]
+        operation.name = detail.get("title", detail["name"])
         operation.run_id = detail.get("run_id", "")
     return operation
 

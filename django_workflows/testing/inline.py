@@ -111,7 +111,7 @@ def _judged(ended: Ended, took: float, silent: float) -> Ended:
 
 
 def _timed_out(attempt: Attempt, kind: str) -> Ended:
-    message = f"attempt {attempt.number} of step {attempt.step.name} took too long"
+    message = f"attempt {attempt.number} of step {attempt.title} took too long"
     return Ended(attempt, error=StepTimeoutError(message, kind=kind), timed_out=kind)
 
 

@@ -75,6 +75,11 @@ class Attempt:
     def __post_init__(self) -> None:
         self.kind = kind_of(self.step, self.settings, self.alone)
 
+    @property
+    def title(self) -> str:
+        """What people are told that its step is."""
+        return self.settings.title or self.step.name
+
     def row(self, status: str, finished_us: int | None = None) -> StepRow:
         """The Step row of this attempt, with this status."""
         return StepRow(
@@ -187,7 +192,7 @@ def _judge_crash(attempt: Attempt, now_us: int, max_crashes: int) -> Verdict:
     detail: dict[str, Any] = {"attempt": attempt.number}
     if crashes >= max_crashes:
         error = StepCrashedError(
-            f"step {attempt.step.name} has killed the process that ran it {crashes} "
+            f"step {attempt.title} has killed the process that ran it {crashes} "
             "times, each time while it was alone in it "
             "(see WORKFLOWS['MAX_STEP_CRASHES'])"
         )
@@ -252,6 +257,8 @@ def dump_options(settings: StepOptions, limits: Mapping[str, Any] | None = None)
     values = asdict(settings)
     if limits:
         values["limits"] = dict(limits)
+    if not settings.title:
+        del values["title"]
     retry = values["retry"]
     for name in ("initial_interval", "maximum_interval"):
         if retry["maximum_attempts"] == 1:

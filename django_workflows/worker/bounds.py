@@ -116,7 +116,7 @@ def _events(call: StepCall, kind: str, attempt: int) -> list[LogEvent]:
         what = f"was not begun within {settings.schedule_to_start_timeout:g} s"
     else:
         what = f"was not done within {settings.schedule_to_close_timeout:g} s"
-    error = StepTimeoutError(f"step {call.step.name} {what}", kind=kind)
+    error = StepTimeoutError(f"step {call.step.title} {what}", kind=kind)
     detail: dict[str, Any] = {"attempt": attempt, "kind": kind}
     payload = failures.capture(error)
     return [

@@ -181,7 +181,7 @@ class Executor:
             what = f"gave no heartbeat for {settings.heartbeat_timeout:g} s"
         else:
             what = f"took longer than {settings.timeout:g} s"
-        message = f"attempt {attempt.number} of step {attempt.step.name} {what}"
+        message = f"attempt {attempt.number} of step {attempt.title} {what}"
         if attempt.pulse.kill is not None:
             attempt.pulse.kill()
         else:

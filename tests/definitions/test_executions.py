@@ -22,6 +22,7 @@ from django_workflows.core.expressions import MissingNameError
 from django_workflows.definitions import action, register, start
 from django_workflows.errors import StepTimeoutError
 from django_workflows.models import Run
+from django_workflows.store.timeline import read_timeline
 from django_workflows.testing import WorkflowTester
 from tests.definitions.conftest import Diary
 
@@ -271,6 +272,23 @@ def test_timeout_is_that_of_one_attempt(workflows: WorkflowTester) -> None:
     with pytest.raises(WorkflowRunFailedError) as failed:
         run.result()
     assert isinstance(failed.value.cause, StepTimeoutError)
+    assert str(failed.value.cause).startswith("attempt 1 of step a took")
+
+
+def test_what_people_read_of_a_step_is_its_id(
+    workflows: WorkflowTester, diary: Diary
+) -> None:
+    diary.failing["one"] = 1
+    define({"id": "reserve"})
+    run = start("test")
+    workflows.run_until_idle()
+    with pytest.raises(WorkflowRunFailedError) as failed:
+        run.result()
+    assert "step reserve failed after 1 attempt: one failed" in str(
+        failed.value.cause.__cause__
+    )
+    (operation,) = read_timeline(run).operations
+    assert operation.name == "reserve"
 
 
 def test_branch_that_is_an_action_runs_under_its_own_name(
