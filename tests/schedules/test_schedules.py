@@ -203,6 +203,16 @@ def test_options_of_a_start_are_refused(workflows: WorkflowTester) -> None:
         create_schedule("bulk", report.options(queue="bulk"), interval=60)
 
 
+def test_names_are_told_apart_exactly(db: None) -> None:
+    names = ["nightly", "Nightly", "n\u00efghtly"]
+    for name in names:
+        create_schedule(name, report, interval="1h")
+    for name in names:
+        assert Schedule.objects.get(name=name).name == name
+    with pytest.raises(ValidationError, match="named 'Nightly' already"):
+        create_schedule("Nightly", report, interval="1h")
+
+
 def test_the_zone_is_the_projects_unless_one_is_named(
     workflows: WorkflowTester, settings: Any
 ) -> None:
