@@ -284,9 +284,9 @@ def test_what_people_read_of_a_step_is_its_id(
     workflows.run_until_idle()
     with pytest.raises(WorkflowRunFailedError) as failed:
         run.result()
-    assert "step reserve failed after 1 attempt: one failed" in str(
-        failed.value.cause.__cause__
-    )
+    cause = failed.value.cause
+    assert cause is not None
+    assert "step reserve failed after 1 attempt: one failed" in str(cause.__cause__)
     (operation,) = read_timeline(run).operations
     assert operation.name == "reserve"
 
