@@ -5,7 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django_workflows import create_hook, get_writable, step, workflow
+from django_workflows import (
+    create_hook,
+    get_step_metadata,
+    get_writable,
+    step,
+    workflow,
+)
 
 
 @workflow(name="push.answer")
@@ -50,16 +56,22 @@ async def obey(token: str) -> None:
 
 
 @step(name="push.count", max_retries=3)
-def count(end: int, pause: float) -> int:
-    """Writes numbers, with a pause (in seconds) after each; returns the last one."""
+def count(end: int, pause: float, is_killed: bool) -> int:
+    """Writes numbers, with a pause (in seconds) after each; returns the last one.
+
+    If it is to be killed, its first attempt waits for that half-way.
+    """
     out = get_writable()
+    is_doomed = is_killed and get_step_metadata().attempt == 1
     for number in range(end):
+        if is_doomed and number == end // 2:
+            time.sleep(60)
         out.write(number)
         time.sleep(pause)
     return end
 
 
 @workflow(name="push.counting")
-async def counting(end: int, pause: float = 0.0) -> int:
+async def counting(end: int, pause: float = 0.0, is_killed: bool = False) -> int:
     """Lets a step write numbers."""
-    return await count(end, pause)
+    return await count(end, pause, is_killed)
