@@ -99,7 +99,8 @@ class Visitor:
     async def read_events(self) -> None:
         """Read everything over Server-Sent Events."""
         url = f"{self._site.url}/workflows/api/runs/{self._run_id}/stream/"
-        async with httpx.AsyncClient(headers={"Cookie": self._cookie}) as client:
+        headers = {"Cookie": self._cookie}
+        async with httpx.AsyncClient(headers=headers, timeout=90) as client:
             while True:
                 self.connections += 1
                 last = {"Last-Event-ID": str(self.next - 1)} if self.next else {}
