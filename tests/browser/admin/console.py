@@ -15,6 +15,15 @@ from playwright.sync_api import FloatRect, Page, ViewportSize
 #: The folder to write the documentation's images to; none are written without it.
 #: `ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin`
 SHOTS = os.environ.get("ADMIN_SHOTS")
+_ROOT = Path(__file__).parents[3]
+#: Pictures show no folder of the machine that they were taken on.
+_WITHOUT_PATHS = """([root, other]) => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (text.data.includes(root)) text.data = text.data.replaceAll(root, other);
+    }
+}"""
 NARROW: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -95,6 +104,7 @@ def shot(page: Page, name: str, height: int | None = None) -> None:
     """Write `admin-<name>.png` for the documentation, if asked to: all of the page, or
     its top."""
     if SHOTS:
+        page.evaluate(_WITHOUT_PATHS, [str(_ROOT), "/srv/shop"])
         path = Path(SHOTS) / f"admin-{name}.png"
         if height is None or page.viewport_size is None:
             page.screenshot(path=path, full_page=True)

@@ -1,7 +1,8 @@
 """Takes the pictures of docs/images, when asked to:
 
-ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin/test_images.py
-mogrify -colors 128 docs/images/admin-*.png
+ADMIN_SHOTS=docs/images python -m pytest tests/browser/admin
+
+Make them small afterwards: `mogrify -colors 96 docs/images/admin-*.png`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from django_workflows.models import Run
 from django_workflows.replay.definitions import Step
 from django_workflows.testing import WorkflowTester
 from tests.browser.admin.console import NARROW, SHOTS, Console, shot
-from tests.browser.admin.invitations import every_night, invite
 from tests.browser.admin.orders import (
     Decision,
     charge,
@@ -92,9 +92,6 @@ def shop(workflows: WorkflowTester) -> dict[str, Run]:
     workflows.advance("9s")
     Decision.resume("prepare:10300", {"approved": True})
     workflows.advance("1m")
-    runs["defined"] = invite()
-    every_night()
-    workflows.run_until_idle()
     return runs
 
 
@@ -110,21 +107,18 @@ def page(page: Page) -> Page:
 
 def test_pictures(console: Console, shop: dict[str, Run]) -> None:
     page = console.page
-    console.open("app_list", "django_workflows")
-    shot(page, "dashboard")
     console.open("django_workflows_run_changelist")
-    shot(page, "runs")
+    shot(page, "runs", height=1000)
     console.open_run(shop["prepared"])
-    shot(page, "run")
+    shot(page, "run", height=1560)
     page.emulate_media(color_scheme="dark")
-    shot(page, "run-dark")
+    shot(page, "run-dark", height=1560)
     page.emulate_media(color_scheme="light")
     console.open_run(shop["failed"])
-    shot(page, "run-failed")
+    shot(page, "run-failed", height=960)
     console.open("django_workflows_run_start", query="?workflow=shop.fulfil")
+    page.get_by_text("Options").click()
     shot(page, "start")
-    console.open_run(shop["defined"])
-    shot(page, "definition")
     page.set_viewport_size(NARROW)
     console.open_run(shop["waiting"])
-    shot(page, "run-narrow")
+    shot(page, "run-narrow", height=1900)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from django_workflows.models import Run
-from tests.browser.admin.console import NARROW, Console, refresh, shot
+from tests.browser.admin.console import Console, refresh
 
 
 def test_runs_of_the_list_are_followed_and_steered(
     console: Console, runs: dict[str, Run]
 ) -> None:
     page = console.open("django_workflows_run_changelist")
-    shot(page, "runs")
     sleeping, failed = runs["sleeping"], runs["failed"]
     status = page.locator(f"#{sleeping.pk}-status")
     for run in (sleeping, failed):
@@ -24,7 +23,6 @@ def test_runs_of_the_list_are_followed_and_steered(
     page.get_by_label("Action:").select_option("Retry selected runs")
     page.get_by_role("button", name="Go").click()
     expect(page.get_by_role("link", name=str(failed))).to_be_visible()
-    shot(page, "runs-retry")
     page.get_by_role("button", name="Retry selected runs").click()
     expect(page.locator(".messagelist .success")).to_have_text(f"{failed.pk} goes on.")
     expect(page.locator(".messagelist .error")).to_contain_text(sleeping.pk)
@@ -34,7 +32,3 @@ def test_runs_of_the_list_are_followed_and_steered(
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("0 on this page")).to_be_visible()
     page.get_by_role("link", name="Any time").click()
-    page.emulate_media(color_scheme="dark")
-    shot(page, "runs-dark")
-    page.set_viewport_size(NARROW)
-    shot(page, "runs-narrow")
