@@ -7,15 +7,25 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_workflows import create_hook, get_run, sleep, start, step, workflow
+from django_workflows import (
+    create_hook,
+    create_schedule,
+    get_run,
+    sleep,
+    start,
+    step,
+    workflow,
+)
 from django_workflows.admin.addresses import run_url
-from django_workflows.models import Event, Run
+from django_workflows.models import Event, Run, Worker
 from django_workflows.store.database import connection
 from django_workflows.testing import WorkflowTester
+from tests.admin.crawling import crawl
 from tests.admin.pages import client_of, read, user_with
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +89,45 @@ def test_the_page_is_for_those_who_may_see_runs() -> None:
     assert reader.get(run_url(run)).status_code == 200
 
 
+def test_the_page_leads_to_what_the_run_comes_from(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    schedule = create_schedule("nightly", waiting, interval="1h")
+    workflows.advance("1h")
+    [run] = Run.objects.all()
+    links = [
+        reverse("admin:django_workflows_schedule_change", args=[schedule.pk]),
+        reverse("admin:django_workflows_run_changelist") + f"?workflow={run.workflow}",
+    ]
+    html = admin_client.get(run_url(run)).content.decode()
+    assert all(f'href="{link}"' in html for link in links)
+    assert "schedule=nightly" in html
+    for link in links:
+        assert admin_client.get(link).status_code == 200
+    reader = client_of(user_with("view_run"))
+    assert links[0] not in reader.get(run_url(run)).content.decode()
+
+
+def test_the_worker_that_owns_a_run_is_named(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = start(busy, 1)
+    workflows.run_until_idle()
+    [worker] = Worker.objects.all()
+    Run.objects.update(owner=worker.pk)
+    url = reverse("admin:django_workflows_worker_change", args=[quote(worker.pk)])
+    html = admin_client.get(run_url(run)).content.decode()
+    assert f'<a href="{url}">{worker.host}:{worker.pid}</a>' in html
+    page = read(client_of(user_with("view_run")), run_url(run))
+    assert f"Worker {worker.host}:{worker.pid}" in page
+
+
+def test_every_link_is_for_those_who_see_it(workflows: WorkflowTester) -> None:
+    start(busy, 2)
+    workflows.advance("2h")
+    assert sum(1 for _page in crawl(client_of(user_with("view_run")))) > 1
+
+
 def test_an_unknown_run_is_answered_as_django_does(admin_client: Client) -> None:
     answer: Any = admin_client.get(run_url("wrun_unknown"), follow=True)
     assert answer.redirect_chain == [(reverse("admin:index"), 302)]
@@ -102,3 +151,19 @@ def test_a_long_run_takes_as_many_queries_as_a_short_one(
         used.append(len(queries))
     assert get_run(runs[1].pk).status == ("failed" if is_over else "running")
     assert used[0] == used[1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00broken", b"k:lost:xyz", b'{"__x": 1}'])
+def test_payloads_that_cannot_be_read_are_told_of(
+    damage: bytes, admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = start(busy, 2)
+    workflows.advance("2h")
+    Event.objects.filter(payload__isnull=False).update(payload=damage)
+    page = read(admin_client, run_url(run))
+    assert "Summary failed" in page
+    assert "[unreadable: " in page
+    assert "Why it failed Failed: unknown: [unreadable: " in page
+    for event in Event.objects.all():
+        url = reverse("admin:django_workflows_event_change", args=[event.pk])
+        assert admin_client.get(url).status_code == 200

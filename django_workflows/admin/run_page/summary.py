@@ -3,19 +3,20 @@ and what can be done about it."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.durations import in_words
-from django_workflows.admin.permissions import may
+from django_workflows.admin.permissions import may, may_view
 from django_workflows.admin.run_page.retries import retried
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.admin.starting import INTERNAL
 from django_workflows.admin.steering import LABELS, possible
 from django_workflows.core.rendering import to_json
-from django_workflows.models import Worker
+from django_workflows.models import Run, Schedule, Worker
 from django_workflows.store.database import alias
 from django_workflows.store.situations import waiting_for
 
@@ -24,7 +25,8 @@ def panel(subject: Subject) -> dict[str, Any]:
     """The head of the page."""
     run = subject.run
     return {
-        "attributes": to_json(run.attributes),
+        "attributes": _attributes(run),
+        "schedule": _schedule(subject),
         "waiting_for": waiting_for(run, subject.operations),
         "is_blocked": bool(run.blocked_reason) and not run.is_closed,
         "retried": retried(run, subject.operations),
@@ -33,9 +35,26 @@ def panel(subject: Subject) -> dict[str, Any]:
         and subject.shows_payloads
         and run.workflow not in INTERNAL,
         "worker": _worker(run.owner),
+        "links_worker": may_view(subject.request, "worker"),
         "timeout": None if run.timeout is None else in_words(run.timeout),
         **_lengths(subject),
     }
+
+
+def _attributes(run: Run) -> list[str]:
+    """Each of them as `name=value`, as it is searched for."""
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in to_json(run.attributes).items()
+    ]
+
+
+def _schedule(subject: Subject) -> Schedule | None:
+    """The schedule that started it, for those who may see schedules."""
+    name = subject.run.attributes.get("schedule")
+    if not isinstance(name, str) or not may_view(subject.request, "schedule"):
+        return None
+    return Schedule.objects.using(alias()).filter(name=name).first()
 
 
 def _buttons(subject: Subject) -> list[dict[str, Any]]:
