@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import ModelAdmin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 
 from django_workflows.store.database import alias
@@ -33,6 +34,13 @@ class WorkflowsAdmin(_ModelAdmin[Row]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Row]:
         """All rows there are, in the database that keeps workflows."""
         return super().get_queryset(request).using(alias())
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, named by what it lists."""
+        context = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, context | (extra_context or {}))
 
 
 class RecordAdmin(WorkflowsAdmin[Row]):

@@ -9,8 +9,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.db.models.expressions import Combinable
-from django.http import HttpRequest, HttpResponse
-from django.utils.text import capfirst
+from django.http import HttpRequest
 
 from django_workflows.admin.base import RecordAdmin, Row
 from django_workflows.store.paging import parse_cursor, read_page
@@ -88,9 +87,3 @@ class LongListAdmin(RecordAdmin[Row]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, context | (extra_context or {}))

@@ -23,6 +23,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import WorkflowsAdmin
 from django_workflows.admin.fields import MomentField
 from django_workflows.admin.permissions import may
@@ -87,9 +88,8 @@ def _trigger(model_admin: Admin, request: HttpRequest, schedule: Schedule) -> No
     model_admin.log_change(request, schedule, _("Triggered: %(run)s") % {"run": run.pk})
     note = _("Started by the schedule %(name)s") % {"name": schedule.name}
     log_change(request, run, note)
-    url = reverse("admin:django_workflows_run_change", args=[run.pk])
     text = _("A run has been started: {}")
-    link = format_html('<a href="{}">{}</a>', url, run.pk)
+    link = format_html('<a href="{}">{}</a>', run_url(run), run.pk)
     messages.success(request, format_html(text, link))
 
 

@@ -119,9 +119,8 @@ def _offset(moment: datetime) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """What a clock and a calendar show; seconds only if there are any."""
-    time = "H:i"
-    if moment.second or moment.microsecond:
-        time = "H:i:s.u" if moment.microsecond else "H:i:s"
-    parts = (date_format(moment, each) for each in ("D", "DATE_FORMAT"))
-    return f"{' '.join(parts)}, {date_format(moment, time)}"
+    """What a calendar and a clock show; seconds only if there are any."""
+    text = f"{date_format(moment, 'D')} {moment:%Y-%m-%d %H:%M}"
+    if moment.microsecond:
+        return f"{text}{moment::%S.%f}"
+    return f"{text}{moment::%S}" if moment.second else text

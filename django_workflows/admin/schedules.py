@@ -11,14 +11,13 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.formats import date_format
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
-from django_workflows.admin.base import WorkflowsAdmin
+from django_workflows.admin.addresses import run_url
+from django_workflows.admin.base import WorkflowsAdmin, time_html
 from django_workflows.admin.payloads import payload_of
 from django_workflows.admin.permissions import may_see_payloads
 from django_workflows.admin.schedule_actions import VERBS, act, possible
@@ -94,13 +93,14 @@ class ScheduleAdmin(WorkflowsAdmin[Schedule]):
             return format_html(
                 '<span class="dw-status dw-status-paused">{}</span>', paused
             )
-        return schedule.next_run_at
+        moment = schedule.next_run_at
+        return None if moment is None else time_html(moment)
 
     @admin.display(description=_("last run"), ordering="last_run_at")
     def last_run(self, schedule: Schedule) -> Any:
         if schedule.last_run_at is None:
             return None
-        time = date_format(localtime(schedule.last_run_at), "DATETIME_FORMAT")
+        time = time_html(schedule.last_run_at)
         return format_html("{} {}", badge(_seen(schedule).run), time)
 
     @admin.display(description=_("failure"))
@@ -250,7 +250,7 @@ def badge(run: Run | None) -> str:
         return ""
     return format_html(
         '<a href="{}"><span class="dw-status dw-status-{}">{}</span></a>',
-        reverse("admin:django_workflows_run_change", args=[run.pk]),
+        run_url(run),
         run.status,
         run.get_status_display(),
     )

@@ -17,6 +17,7 @@ from django_workflows.errors import (
 )
 from django_workflows.models import Run
 from django_workflows.models.run import RunQuerySet
+from django_workflows.replay.definitions import Workflow
 from django_workflows.store.database import alias
 from django_workflows.store.launching import get_run
 
@@ -64,14 +65,22 @@ def start_definition(
     definition: WorkflowDefinition, given: Any, options: dict[str, Any]
 ) -> Run:
     """Start an execution of a stored definition."""
+    workflow, args = call_of(definition, given, options)
+    run: Run = workflow.start(*args)
+    return run
+
+
+def call_of(
+    definition: WorkflowDefinition, given: Any, options: dict[str, Any]
+) -> tuple[Workflow[..., Any], tuple[Any, ...]]:
+    """The workflow that runs a stored definition, and its arguments."""
     attributes = {
         **options.get("attributes", {}),
         "definition": definition.id,
         "definition_version": definition.version,
     }
     configured = run_definition.options(**{**options, "attributes": attributes})
-    run: Run = configured.start(definition.id, definition.content(), given)
-    return run
+    return configured, (definition.id, definition.content(), given)
 
 
 def status(run_id: str) -> Status | None:

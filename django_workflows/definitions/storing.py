@@ -56,7 +56,7 @@ async def aregister(definition: Source) -> WorkflowDefinition:
 def get_definition(definition_id: str) -> WorkflowDefinition | None:
     """The newest version of a definition, with its `version`; None if there is none, or
     if it has been deleted."""
-    current = _current(definition_id, list(_rows_of(definition_id)))
+    current = current_of(definition_id)
     return None if current is None else current.definition.model_copy(deep=True)
 
 
@@ -81,7 +81,7 @@ def delete_definition(definition_id: str) -> bool:
     with transaction.atomic(using=alias()):
         if stored(definition_id) is None:
             return False
-        rows = _rows_of(definition_id).filter(deleted_at=None)
+        rows = versions_of(definition_id).filter(deleted_at=None)
         rows.update(deleted_at=to_datetime(database_time(connection())))
     return True
 
@@ -92,22 +92,28 @@ async def adelete_definition(definition_id: str) -> bool:
 
 def stored(definition_id: str) -> WorkflowDefinition | None:
     """The current definition, of which there is a row now; None if there is none."""
-    current = _current(definition_id, list(_rows_of(definition_id)))
+    current = current_of(definition_id)
     return None if current is None else current.stored()
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The definition that an id means now; `is_stored` if there is a row of it."""
+    """The definition that an id means now, and the key of its row; None if there is
+    none yet, as it is that of a class which was never started."""
 
     definition: WorkflowDefinition
-    is_stored: bool
+    row_id: int | None
 
     def stored(self) -> WorkflowDefinition:
         """The definition, whose row is made now if there is none: a class has it."""
-        if self.is_stored:
+        if self.row_id is not None:
             return self.definition
         return _store(self.definition, is_code=True)
+
+
+def current_of(definition_id: str) -> Current | None:
+    """What an id means now; None if that is nothing, or was deleted."""
+    return _current(definition_id, list(versions_of(definition_id)))
 
 
 def current_definitions() -> Iterator[Current]:
@@ -142,7 +148,7 @@ def _current(definition_id: str, rows: Sequence[Definition]) -> Current | None:
     said = [row for row in rows if same_hash in (row.content_hash, row.replaces)]
     if not said:
         next_version = 1 if newest is None else newest.version + 1
-        return Current(definition.with_version(next_version), is_stored=False)
+        return Current(definition.with_version(next_version), row_id=None)
     later = [row for row in rows if not row.is_code and row.version > said[-1].version]
     return _of_row((later or said)[-1])
 
@@ -150,7 +156,12 @@ def _current(definition_id: str, rows: Sequence[Definition]) -> Current | None:
 def _of_row(row: Definition | None) -> Current | None:
     if row is None or row.deleted_at is not None:
         return None
-    return Current(_read(row.content).with_version(row.version), is_stored=True)
+    return Current(read_row(row), row.pk)
+
+
+def read_row(row: Definition) -> WorkflowDefinition:
+    """The definition that a row holds."""
+    return _read(row.content).with_version(row.version)
 
 
 @lru_cache(maxsize=512)
@@ -198,7 +209,7 @@ def _store(definition: WorkflowDefinition, *, is_code: bool) -> WorkflowDefiniti
 
 def _store_once(definition: WorkflowDefinition, is_code: bool) -> WorkflowDefinition:
     # Locked, so that what others have committed meanwhile is seen on every database.
-    newest = _rows_of(definition.id).select_for_update().last()
+    newest = versions_of(definition.id).select_for_update().last()
     same_hash = content_hash(definition)
     replaces = "" if is_code else _hash_of_class(definition.id)
     if newest is not None and newest.content_hash == same_hash:
@@ -227,7 +238,7 @@ def _text(definition: WorkflowDefinition) -> str:
     return json.dumps(definition.content(), sort_keys=True)
 
 
-def _rows_of(definition_id: str) -> QuerySet[Definition]:
+def versions_of(definition_id: str) -> QuerySet[Definition]:
     """The versions of an id, from the oldest to the newest; without what they say,
     which is read for the one that is wanted."""
     rows = _rows().filter(id_hash=key_hash(definition_id))

@@ -36,9 +36,13 @@ def execution(*steps: dict[str, Any], given: Any = None) -> Run:
     return start_definition("order", given)
 
 
+def page_of(run: Run) -> str:
+    return reverse("admin:django_workflows_run_change", args=[run.pk])
+
+
 def picture(client: Client, run: Run) -> Picture:
     """What the page of a run draws."""
-    answer = client.get(reverse("admin:django_workflows_run_change", args=[run.pk]))
+    answer = client.get(page_of(run))
     assert answer.status_code == 200
     [panel] = [each for each in answer.context["panels"] if each["name"] == "graph"]
     drawn: Picture = panel["picture"]
@@ -87,8 +91,10 @@ def test_a_step_links_to_what_the_log_says_of_it(
     steps = picture(admin_client, run).steps
     rows = Step.objects.filter(run=run).order_by("created_at", "id")
     assert {step.state.url for step in steps if step.state} == {
-        f"#{row.pk}" for row in rows
+        f"{page_of(run)}?step={row.pk}#step-{row.pk}" for row in rows
     }
+    html = admin_client.get(f"{page_of(run)}?step={rows[0].pk}").content.decode()
+    assert f'id="step-{rows[0].pk}"' in html
 
 
 def test_what_a_retry_has_made_void_is_not_shown(
@@ -113,8 +119,7 @@ async def plain() -> None:
 
 @pytest.mark.django_db
 def test_other_runs_have_no_graph(admin_client: Client) -> None:
-    url = reverse("admin:django_workflows_run_change", args=[start(plain).pk])
-    panels = admin_client.get(url).context["panels"]
+    panels = admin_client.get(page_of(start(plain))).context["panels"]
     assert "graph" not in [panel["name"] for panel in panels]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_workflows.admin.graphs import State, picture_of
+from django_workflows.admin.run_page.steps import step_addresses
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.definitions.graph import predecessors
 from django_workflows.definitions.interpreter import WORKFLOW
@@ -24,7 +25,8 @@ def panel(subject: Subject) -> dict[str, Any] | None:
         return {"problem": str(error)}
     beyond = State("never" if run.is_closed else "ahead")
     shown = dict.fromkeys(predecessors(definition.steps), beyond)
+    address = step_addresses(subject.request)
     for step_id, state in states.items():
-        url = f"#{state.call_id}" if state.call_id else ""
+        url = address(state.call_id) if state.call_id else ""
         shown[step_id] = State(state.status, state.attempts, url)
     return {"picture": picture_of(definition, shown)}

@@ -48,7 +48,11 @@ def pages(console: Console) -> Iterator[str]:
         links = console.page.locator(
             ":is(main, #nav-sidebar) a[href*='/admin/django_workflows/']"
         )
-        to_do += links.evaluate_all("all => all.map((a) => a.href.split('#')[0])")
+        # Links in pictures have no `href` that is a text.
+        to_do += links.evaluate_all(
+            "all => all.map((a) => new URL(a.getAttribute('href'), a.baseURI))"
+            ".map((url) => url.href.split('#')[0])"
+        )
 
 
 def problems(page: Page) -> list[str]:
