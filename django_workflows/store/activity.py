@@ -59,24 +59,29 @@ def _counted(edges: Sequence[datetime]) -> RunCounts:
     """One look into the index for each status and part of the period."""
     database = connection()
     times = [moment(database, to_us(edge)) for edge in edges]
-    statuses = " UNION ALL ".join(f"SELECT '{each}' AS status" for each in Run.Status)
     parts = " UNION ALL ".join(
         f"SELECT {number} AS number, %s AS low, %s AS high"
         for number in range(len(times) - 1)
     )
-    counts = {str(each): [0.0] * (len(times) - 1) for each in Run.Status}
+    counts = ", ".join(
+        f"(SELECT COUNT(*) FROM django_workflows_run r WHERE r.status = '{status}' "
+        "AND r.created_at >= parts.low AND r.created_at < parts.high)"
+        for status in Run.Status.values
+    )
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT statuses.status, parts.number, ("
-            "SELECT COUNT(*) FROM django_workflows_run r "
-            "WHERE r.status = statuses.status "
-            "AND r.created_at >= parts.low AND r.created_at < parts.high) "
-            f"FROM ({statuses}) AS statuses CROSS JOIN ({parts}) AS parts",
+            f"SELECT parts.number, {counts} FROM ({parts}) AS parts",
             [time for pair in pairwise(times) for time in pair],
         )
-        for status, number, count in cursor.fetchall():
-            counts[status][number] = float(count)
-    return RunCounts(counts)
+        rows = sorted(cursor.fetchall())
+    by_part = [row[1:] for row in rows]
+    columns = zip(*by_part, strict=True)
+    return RunCounts(
+        {
+            status: [float(count) for count in column]
+            for status, column in zip(Run.Status.values, columns, strict=True)
+        }
+    )
 
 
 def _estimated(edges: Sequence[datetime], sample: Sample) -> RunCounts:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -103,6 +105,22 @@ def test_a_site_without_runs_is_told_how_to_begin(admin_client: Client) -> None:
     assert "No runs yet" not in read(admin_client, URL)
 
 
+def test_every_link_leads_somewhere(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    start(serve, -1)
+    peek.options(queue="a queue & more").start()
+    create_schedule("hourly", wait, interval="1h")
+    workflows.run_until_idle()
+    Run.objects.filter(status="running").update(wake_at=workflows.now)
+    html = admin_client.get(URL).content.decode()
+    html = html[html.index('id="dashboard"') : html.index('<div id="content-main"')]
+    links = {unescape(link) for link in re.findall(r'href="([^"#]+)"', html)}
+    assert len(links) > 14
+    for link in links:
+        assert admin_client.get(urljoin(URL, link)).status_code == 200, link
+
+
 def test_djangos_list_of_models_stays(admin_client: Client) -> None:
     html = admin_client.get(URL).content.decode()
     assert html.index('id="dashboard"') < html.index('<div id="content-main"')
@@ -130,7 +148,7 @@ def test_other_apps_have_no_dashboard(admin_client: Client) -> None:
 
 
 def test_the_period_can_be_chosen(admin_client: Client) -> None:
-    for query, key in [("?period=7d", "7d"), ("", "24h"), ("?period=%00", "24h")]:
+    for query, key in [("?period=7d", "7d"), ("", "1d"), ("?period=%00", "1d")]:
         html = admin_client.get(URL + query).content.decode()
         assert f'href="?period={key}" aria-current="true"' in html
         assert html.count('aria-current="true"') == 1
@@ -541,17 +559,17 @@ def test_days_begin_at_midnight_on_the_wall_whenever_clocks_are_set() -> None:
             for early, late in itertools.pairwise(edges)
         }
         assert lengths == {timedelta(hours=24), timedelta(hours=25)}
-        hours = period_of("24h").edges(datetime(2026, 10, 25, 11, 30, tzinfo=UTC))
+        hours = period_of("1d").edges(datetime(2026, 10, 25, 11, 30, tzinfo=UTC))
         assert {late - early for early, late in itertools.pairwise(hours)} == {
             timedelta(hours=1)
         }
-        labels = [column.label for column in period_of("24h").columns(hours)]
+        labels = [column.label for column in period_of("1d").columns(hours)]
         assert labels.count("02:00") == 2
 
 
 def test_half_hours_of_time_zones_are_respected() -> None:
     with timezone.override(ZoneInfo("Asia/Kolkata")):
-        edges = period_of("24h").edges(datetime(2026, 5, 1, 13, 37, tzinfo=UTC))
+        edges = period_of("1d").edges(datetime(2026, 5, 1, 13, 37, tzinfo=UTC))
     assert edges[-2] == datetime(2026, 5, 1, 13, 30, tzinfo=UTC)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -40,24 +41,24 @@ def panel(view: View) -> dict[str, Any]:
     return {"cards": cards}
 
 
-def _list_url(status: Run.Status) -> str:
-    """The list of the runs of a status."""
+def _list_url(**filters: str) -> str:
+    """The list of the runs, narrowed by its own filters."""
     url = reverse("admin:django_workflows_run_changelist")
-    return f"{url}?status={status}"
+    return f"{url}?{urlencode(filters)}"
 
 
 def _started(view: View) -> Card:
     count = whole(sum(map(sum, view.runs.by_status.values())))
     if view.runs.sampled is not None:
         count = _("about %(count)s") % {"count": count}
-    url = reverse("admin:django_workflows_run_changelist")
+    url = _list_url(created_within=view.period.key)
     return Card(_("Runs started"), count, url)
 
 
 def _failures(view: View) -> Card:
     share = failure_rate(view)
     value = _("none ended") if share is None else percent(share)
-    url = _list_url(Run.Status.FAILED)
+    url = _list_url(status=Run.Status.FAILED, created_within=view.period.key)
     return Card(_("Failure rate"), value, url, is_bad=bool(share))
 
 
@@ -66,7 +67,7 @@ def _open(status: Run.Status) -> Card:
     runs = Run.objects.using(alias()).filter(status=status).order_by()
     count = runs.values("pk")[:COUNTED].count()
     label = _("Now %(status)s") % {"status": status.label}
-    return Card(label, at_most(count, COUNTED), _list_url(status))
+    return Card(label, at_most(count, COUNTED), _list_url(status=status))
 
 
 def _oldest(view: View) -> Card:

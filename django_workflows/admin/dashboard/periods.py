@@ -57,7 +57,7 @@ class Period:
 #: Shortest first.
 PERIODS = (
     Period("1h", gettext_lazy("1 hour"), timedelta(minutes=1), 60),
-    Period("24h", gettext_lazy("24 hours"), _HOUR, 24),
+    Period("1d", gettext_lazy("24 hours"), _HOUR, 24),
     Period("7d", gettext_lazy("7 days"), 6 * _HOUR, 28),
     Period("30d", gettext_lazy("30 days"), _DAY, 30),
 )
@@ -66,4 +66,4 @@ _BY_KEY = {period.key: period for period in PERIODS}
 
 def period_of(key: str | None) -> Period:
     """The period of this key; 24 hours for any other text."""
-    return _BY_KEY.get(key or "", _BY_KEY["24h"])
+    return _BY_KEY.get(key or "", _BY_KEY["1d"])

@@ -44,6 +44,16 @@ def add_workers(workflows: WorkflowTester) -> None:
         )
 
 
+def work_on(worker: str, *runs: Run) -> None:
+    """Have a worker own runs, and run a step of the last one."""
+    Worker.objects.filter(pk=worker).update(runs=len(runs), steps=1)
+    Run.objects.filter(pk__in=[run.pk for run in runs]).update(owner=worker)
+    call = runs[-1].steps.earliest("created_at")
+    call.status, call.worker = Step.Status.RUNNING, worker
+    call.started_at = Worker.objects.get(pk=worker).heartbeat_at
+    call.save()
+
+
 def tell_of_another_machine() -> None:
     """Steps take their time there, and paths and names are those of a shop."""
     for number, call in enumerate(Step.objects.filter(finished_at__isnull=False)):
@@ -106,11 +116,13 @@ def test_the_dashboard_tells_how_things_stand(
     numbers.get_by_text("Numbers").click()
     expect(numbers.get_by_role("row")).to_have_count(31)
 
+    work_on("wrk_1", runs["waiting"], runs["sleeping"])
     page.set_viewport_size({"width": 1280, "height": 720})
     page.get_by_role("link", name="All workers").click()
     axe(page)
     shot(page, "workers")
     page.get_by_role("link", name="web-2:4001").click()
     expect(page.get_by_text("The newest worker runs other code")).to_be_visible()
+    expect(page.get_by_role("link", name=runs["sleeping"].pk)).to_have_count(2)
     axe(page)
     shot(page, "worker")
