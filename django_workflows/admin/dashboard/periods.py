@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils.formats import date_format, time_format
+from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.timezone import get_current_timezone, localtime
 from django.utils.translation import gettext, gettext_lazy
@@ -42,14 +42,16 @@ class Period:
 
     def columns(self, edges: list[datetime]) -> list[Column]:
         """The parts for a chart."""
-        return [self._column(begin) for begin in edges[:-1]]
-
-    def _column(self, begin: datetime) -> Column:
-        begin = localtime(begin)
+        begins = [localtime(begin) for begin in edges[:-1]]
         # Translators: a day without its year, as a format of Django's filter `date`.
-        day, clock = date_format(begin, gettext("M j")), time_format(begin, "H:i")
+        written = gettext("M j")
+        days = {each: date_format(each, written) for each in {b.date() for b in begins}}
+        return [self._column(begin, days[begin.date()]) for begin in begins]
+
+    def _column(self, begin: datetime, day: str) -> Column:
         if self.part >= _DAY:
             return Column(day, day)
+        clock = f"{begin:%H:%M}"
         is_long = self.parts * self.part > _DAY
         return Column(day if is_long else clock, f"{day}, {clock}")
 
