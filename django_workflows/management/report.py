@@ -14,8 +14,9 @@ from django_workflows.api.serializers import run_detail
 from django_workflows.management.output import Output, cell, printable, short
 from django_workflows.models import Run
 from django_workflows.store.health import database_now
+from django_workflows.store.operations import Attempt, Operation
 from django_workflows.store.situations import cause_of, waiting_for
-from django_workflows.store.timeline import Attempt, Operation, timeline
+from django_workflows.store.timeline import timeline
 
 _COLUMNS = ("seq", "what", "name", "status", "began", "took", "note")
 

@@ -18,7 +18,7 @@ from django_workflows.store.chains import current_run_id
 from django_workflows.store.database import alias
 from django_workflows.store.health import database_now, fresh_workers
 from django_workflows.store.history import sealed_end
-from django_workflows.store.timeline import Operation
+from django_workflows.store.operations import Operation
 
 #: Operations named in one sentence.
 _MOST = 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from django_workflows.admin.run_page.spent import longest_steps, shares
 from django_workflows.replay import events as log
-from django_workflows.store.timeline import Attempt, Mark, Operation
+from django_workflows.store.operations import Attempt, Mark, Operation
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -16,12 +16,8 @@ from django_workflows import get_run, resume_hook, start, step, workflow
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.run_page.waterfall import Clock, segments_of
 from django_workflows.models import Run
-from django_workflows.store.timeline import (
-    Attempt,
-    Operation,
-    read_timeline,
-    timeline,
-)
+from django_workflows.store.operations import Attempt, Operation
+from django_workflows.store.timeline import read_timeline, timeline
 from django_workflows.testing import WorkflowTester
 from tests.admin.pages import client_of, text_of, user_with
 from tests.admin.panels import doubling, links, panel, queries, resting, shop

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django_workflows.admin.payloads import Payload, payload_text
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
+from django_workflows.store.operations import Operation
 from django_workflows.store.situations import Origin, cause_of
-from django_workflows.store.timeline import Operation
 
 #: Children named.
 _MOST = 5

@@ -15,7 +15,8 @@ from django_workflows.admin.payloads import Payload, payload_of
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Hook
 from django_workflows.store.database import alias
-from django_workflows.store.timeline import Operation, add_payloads
+from django_workflows.store.operations import Operation
+from django_workflows.store.timeline import add_payloads
 
 #: Open hooks that have a form on the page, and others that are listed.
 MOST_OPEN, MOST_PAST = 10, 50

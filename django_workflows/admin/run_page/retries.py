@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_workflows.models import Run
-from django_workflows.store.timeline import Operation
+from django_workflows.store.operations import Operation
 
 #: Steps named in one sentence.
 _MOST = 5

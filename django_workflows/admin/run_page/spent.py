@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.replay import events as log
-from django_workflows.store.timeline import Mark, Operation
+from django_workflows.store.operations import Mark, Operation
 
 #: What time can be spent on, the foremost first.
 KINDS: dict[str, str | Promise] = {

@@ -30,8 +30,8 @@ from django_workflows.core.rendering import (
 from django_workflows.models import Event, Step
 from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias
+from django_workflows.store.operations import Attempt, Operation
 from django_workflows.store.rendering import data_json
-from django_workflows.store.timeline import Attempt, Operation
 
 #: Steps of a page.
 STEPS = 25

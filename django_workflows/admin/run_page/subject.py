@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django_workflows.admin.permissions import may_see_payloads
 from django_workflows.models import Run
 from django_workflows.store.health import database_now
-from django_workflows.store.timeline import Operation, Timeline, read_timeline
+from django_workflows.store.operations import Operation
+from django_workflows.store.timeline import Timeline, read_timeline
 
 
 @dataclass

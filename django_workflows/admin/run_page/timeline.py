@@ -38,7 +38,7 @@ from django_workflows.admin.run_page.waterfall import (
     segments_of,
     status_of,
 )
-from django_workflows.store.timeline import Operation
+from django_workflows.store.operations import Operation
 
 #: Rows of a page.
 ROWS = 100

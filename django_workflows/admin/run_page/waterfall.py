@@ -16,7 +16,7 @@ from django_workflows.admin.durations import in_words
 from django_workflows.admin.run_page.geometry import Segment
 from django_workflows.models import Run
 from django_workflows.replay import events as log
-from django_workflows.store.timeline import Attempt, Mark, Operation
+from django_workflows.store.operations import Attempt, Mark, Operation
 
 Text = str | Promise
 
