@@ -258,6 +258,28 @@ def test_search_finds_ids_keys_and_attributes(admin_client: Client) -> None:
         assert found == [pk for pk in (third.pk, second.pk, first.pk) if pk in expected]
 
 
+def test_attributes_may_have_any_name(admin_client: Client) -> None:
+    for name in ("a__b", "status", "run.id", "p", "größe &=?"):
+        run: Run = quiet.options(attributes={name: "x y"}).start()
+        quiet.options(attributes={f"{name}2": "x y"}).start()
+        assert rows(admin_client, **{f"attributes.{name}": "x y"}) == [run.pk]
+        link = re.search(
+            rf'href="(\?attributes[^"]*)">{re.escape(name.replace("&", "&amp;"))}=x y<',
+            text_of(admin_client),
+        )
+        assert link is not None
+        answer = admin_client.get(reverse(URL) + unescape(link[1]))
+        assert answer.content.decode().count('class="dw-run-id"') == 1
+
+
+def test_the_way_to_start_a_run_is_shown_to_those_who_may(
+    admin_client: Client, django_user_model: type[User]
+) -> None:
+    url = f'href="{reverse("admin:django_workflows_run_start")}"'
+    assert url in text_of(admin_client)
+    assert url not in text_of(viewer(Client(), django_user_model))
+
+
 def test_the_list_follows_open_runs(
     workflows: WorkflowTester, admin_client: Client
 ) -> None:
