@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from django import forms
@@ -74,20 +75,45 @@ class MomentField(forms.DateTimeField):
 
 
 def parse_json(text: str) -> Any:
-    """What a text in JSON says. Raises ValidationError that names the place."""
+    """What a text in JSON says, if JSON can say it again. Raises ValidationError that
+    names the place."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_doubles,
+        )
+        json.dumps(value)
     except json.JSONDecodeError as error:
         values = {"line": error.lineno, "column": error.colno, "message": error.msg}
         message = _("This is no JSON: line %(line)d, column %(column)d: %(message)s")
         raise ValidationError(message % values) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        message = _("This is no JSON that can be read: it is nested too deeply.")
+        raise ValidationError(message) from None
+    except ValueError as error:
         message = _("This is no JSON: %(message)s") % {"message": error}
         raise ValidationError(message) from None
+    return value
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(_("JSON knows no %(name)s") % {"name": name})
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(_("the number %(number)s is too large") % {"number": text})
+    return number
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(_("an object has a key twice"))
+    return found
 
 
 def _is_number(text: str) -> bool:

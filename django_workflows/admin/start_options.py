@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from django_workflows.admin.fields import DurationField
 from django_workflows.admin.schema_fields import EMPTY, JsonField
 from django_workflows.core.attributes import plain_attributes
-from django_workflows.core.durations import resolve, to_seconds
+from django_workflows.core.durations import resolve
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.options import check_name, check_priority
 
@@ -58,7 +59,7 @@ class StartOptionsForm(forms.Form):
         ),
         widget=forms.TextInput({"class": "vTextField"}),
     )
-    timeout = forms.CharField(
+    timeout = DurationField(
         label=_("Timeout"),
         required=False,
         help_text=_("A duration after which the run is ended."),
@@ -142,12 +143,10 @@ class StartOptionsForm(forms.Form):
         _try(resolve, self._workflow.settings.timeout or 0, begin)
         return delay
 
-    def clean_timeout(self) -> Any:
-        text = self.cleaned_data["timeout"]
-        if not text:
-            return None
-        seconds = _try(to_seconds, _number(text))
-        _try(resolve, seconds, timezone.now())
+    def clean_timeout(self) -> float | None:
+        seconds: float | None = self.cleaned_data["timeout"]
+        if seconds is not None:
+            _try(resolve, seconds, timezone.now())
         return seconds
 
     def clean_attributes(self) -> Any:
