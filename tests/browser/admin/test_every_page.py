@@ -32,6 +32,10 @@ REACHED = {
         f"django_workflows_definition_{page}"
         for page in ("changelist", "add", "change")
     ),
+    *(
+        f"django_workflows_definition_{page}"
+        for page in ("changelist", "add", "change")
+    ),
 }
 
 
