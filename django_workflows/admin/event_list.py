@@ -62,7 +62,7 @@ class TypeFilter(SimpleListFilter):
 class EventList(LongListAdmin[Event]):
     """Events, the newest first."""
 
-    list_display = ("number", "type", "of_run", "correlation_id", "created_at")
+    list_display = ("number", "type", "created_at", "of_run", "correlation_id")
     list_display_links = ("number", "type")
     list_filter = (RunFilter, TypeFilter)
     # Not used as such, see `get_search_results`; without it there is no search.
