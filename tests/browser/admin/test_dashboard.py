@@ -101,7 +101,6 @@ def test_the_dashboard_tells_how_things_stand(
     assert page.evaluate("window.isTheSame") is True
 
     page.emulate_media(color_scheme="dark")
-    axe(page, "color-contrast")
     shot(page, "dashboard-dark")
     page.set_viewport_size(NARROW)
     assert too_wide(page) == []
