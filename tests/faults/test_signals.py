@@ -16,6 +16,7 @@ from django_workflows.store.announcements import News
 from django_workflows.worker.process import WorkerProcess
 from tests.faults import workflows
 from tests.faults.driver import Crash, World
+from tests.faults.sampling import sample
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,7 +68,8 @@ def test_crash_tells_at_most_once_and_only_what_is_stored() -> None:
         world.on_point = positions
         world.run(start(workflows.short, "none"))
     lost = 0
-    for position in range(len(positions.passed)):
+    tried = sample(len(positions.passed), 3)
+    for position in tried:
         told.clear()
         with World() as world:
             world.on_point = Crash(position)
@@ -77,7 +79,7 @@ def test_crash_tells_at_most_once_and_only_what_is_stored() -> None:
         assert len(set(told)) == len(told)
         assert set(told) <= set(stored)
         lost += len(stored) - len(told)
-    assert 0 < lost < len(positions.passed)
+    assert 0 < lost < len(tried)
 
 
 def test_all_is_told_in_order_without_crashes() -> None:
