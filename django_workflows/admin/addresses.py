@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib.admin.utils import quote, unquote
 from django.urls import reverse
 
@@ -17,6 +19,12 @@ def run_url(run: Run | str, page: str = "change") -> str:
 def hook_url(hook: Hook) -> str:
     """The page of a hook."""
     return reverse("admin:django_workflows_hook_change", args=[_part(hook.pk)])
+
+
+def runs_url(**attributes: str) -> str:
+    """The list of the runs that have these attributes."""
+    query = {f"attributes.{name}": value for name, value in attributes.items()}
+    return f"{reverse('admin:django_workflows_run_changelist')}?{urlencode(query)}"
 
 
 def _part(key: str) -> str:

@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_workflows.admin.addresses import run_url
+from django_workflows.admin.addresses import run_url, runs_url
 from django_workflows.admin.base import WorkflowsAdmin, time_html
 from django_workflows.admin.definition_form import EXAMPLE, DefinitionForm, pretty
 from django_workflows.admin.definition_pages import page_of
@@ -72,7 +72,9 @@ class DefinitionAdmin(WorkflowsAdmin[Definition]):
     @admin.display(description=gettext_lazy("executions"))
     def started(self, row: Definition) -> str:
         return format_html(
-            '<a href="{}">{}</a>', runs_url(row.definition_id), _("Executions")
+            '<a href="{}">{}</a>',
+            runs_url(definition=row.definition_id),
+            _("Executions"),
         )
 
     # -- one of them ------------------------------------------------------------------
@@ -209,7 +211,7 @@ class DefinitionAdmin(WorkflowsAdmin[Definition]):
             and self.has_delete_permission(request, row)
         )
         if "definition" in context:
-            context["runs_url"] = runs_url(context["definition"].id)
+            context["runs_url"] = runs_url(definition=context["definition"].id)
         return self._page(request, "page", context)
 
     def _page(
@@ -256,12 +258,6 @@ class DefinitionList(ChangeList):
 def row_url(row_id: int) -> str:
     """The page of a version."""
     return reverse(f"{_NAME}change", args=[row_id])
-
-
-def runs_url(definition_id: str) -> str:
-    """The list of a definition's executions."""
-    query = urlencode({"attributes.definition": definition_id})
-    return f"{reverse('admin:django_workflows_run_changelist')}?{query}"
 
 
 def _url(view: str) -> str:

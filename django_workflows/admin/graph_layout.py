@@ -8,34 +8,31 @@ that few lines cross.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean
 
-from django_workflows.definitions.graph import in_order
+from django_workflows.admin.graph_order import (
+    Edge,
+    Link,
+    Order,
+    Place,
+    layers_of,
+    neighbours_of,
+    places_of,
+    with_few_crossings,
+)
 
 MARGIN = 16
 #: Between boxes side by side, and between layers.
 GAP, LAYER_GAP = 28, 44
 #: What a line needs that passes a layer.
 BEND_WIDTH = 8
-#: Boxes and passing lines in one picture; more of them nobody can follow.
-MOST_PLACES = 4000
 _SWEEPS = 8
 #: A long line is bent rather less than a box is moved.
 _WEIGHT_OF_BEND = 4.0
 
-#: From which box to which, and a kind of line.
-Edge = tuple[str, str, str]
 Size = tuple[int, int]
-#: A box by its key, or a line that passes a layer.
-_Place = Hashable
-_Order = list[list[_Place]]
-
-
-class TooLargeError(Exception):
-    """There is more in the graph than a picture can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,153 +89,12 @@ def lay_out(sizes: Mapping[str, Size], edges: Sequence[Edge]) -> Layout:
     Raises ValueError for edges that lead in a circle, and TooLargeError.
     """
     layers = layers_of(sizes, edges)
-    order, links = _places(layers, edges)
-    order = _with_few_crossings(order, links)
+    order, links = places_of(layers, edges)
+    order = with_few_crossings(order, links)
     return _draw(sizes, order, links)
 
 
-def layers_of(keys: Iterable[str], edges: Sequence[Edge]) -> dict[str, int]:
-    """The layer of each box: one more than the deepest that it comes after."""
-    before: dict[str, list[str]] = {key: [] for key in keys}
-    for source, target, _ in edges:
-        before[target].append(source)
-    sequence = in_order(before)
-    if len(sequence) < len(before):
-        raise ValueError("these boxes are connected in a circle")
-    layers: dict[str, int] = {}
-    for key in sequence:
-        layers[key] = 1 + max((layers[name] for name in before[key]), default=-1)
-    return layers
-
-
-# -- which places there are -----------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """Two places in neighbouring layers that a line connects."""
-
-    upper: _Place
-    lower: _Place
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Bend:
-    """Where the lines of one kind from one box pass a layer."""
-
-    source: str
-    kind: str
-    layer: int
-
-
-def _places(
-    layers: Mapping[str, int], edges: Sequence[Edge]
-) -> tuple[_Order, list[_Link]]:
-    """The places of each layer, in any order, and what connects them."""
-    order: _Order = [[] for _ in range(max(layers.values(), default=-1) + 1)]
-    for key, layer in layers.items():
-        order[layer].append(key)
-    count = len(layers)
-    links: list[_Link] = []
-    chains: dict[tuple[str, str], list[_Place]] = {}
-    for source, target, kind in dict.fromkeys(edges):
-        chain = chains.setdefault((source, kind), [source])
-        length = layers[target] - layers[source]
-        while len(chain) < length:
-            bend = _Bend(source, kind, layers[source] + len(chain))
-            links.append(_Link(chain[-1], bend, kind))
-            order[bend.layer].append(bend)
-            chain.append(bend)
-            count += 1
-            if count > MOST_PLACES:
-                raise TooLargeError
-        links.append(_Link(chain[length - 1], target, kind))
-    return order, links
-
-
-# -- who stands beside whom -----------------------------------------------------------
-
-
-def _neighbours(
-    links: Sequence[_Link],
-) -> tuple[dict[_Place, list[_Place]], dict[_Place, list[_Place]]]:
-    """By place: those above it, and those below it."""
-    above: dict[_Place, list[_Place]] = {}
-    below: dict[_Place, list[_Place]] = {}
-    for link in links:
-        above.setdefault(link.lower, []).append(link.upper)
-        below.setdefault(link.upper, []).append(link.lower)
-    return above, below
-
-
-def _with_few_crossings(order: _Order, links: Sequence[_Link]) -> _Order:
-    """Each place is moved to the middle of its neighbours, down and up, a few times;
-    the best of it counts."""
-    above, below = _neighbours(links)
-    best, fewest = order, _crossings(order, below)
-    for sweep in range(_SWEEPS):
-        if not fewest:
-            break
-        goes_down = sweep % 2 == 0
-        order = _swept(order, above if goes_down else below, goes_down)
-        crossings = _crossings(order, below)
-        if crossings < fewest:
-            best, fewest = order, crossings
-    return best
-
-
-def _swept(
-    order: _Order, neighbours: Mapping[_Place, list[_Place]], goes_down: bool
-) -> _Order:
-    swept = [list(layer) for layer in order]
-    indexes = range(1, len(swept)) if goes_down else range(len(swept) - 2, -1, -1)
-    for index in indexes:
-        beside = swept[index - 1 if goes_down else index + 1]
-        position = {place: number for number, place in enumerate(beside)}
-        own = {place: number for number, place in enumerate(swept[index])}
-
-        def middle(
-            place: _Place,
-            position: Mapping[_Place, int] = position,
-            own: Mapping[_Place, int] = own,
-        ) -> float:
-            near = neighbours.get(place)
-            return fmean(position[each] for each in near) if near else own[place]
-
-        swept[index].sort(key=middle)
-    return swept
-
-
-def _crossings(order: _Order, below: Mapping[_Place, list[_Place]]) -> int:
-    """How many pairs of lines cross: of all ends in the order of their beginnings,
-    those that come before an earlier one. Counted in a Fenwick tree."""
-    count = 0
-    for upper, lower in pairwise(order):
-        position = {place: number for number, place in enumerate(lower)}
-        tree = [0] * (len(lower) + 1)
-        seen = 0
-        for place in upper:
-            ends = sorted(position[each] for each in below.get(place, ()))
-            for end in ends:
-                index, not_after = end + 1, 0
-                while index:
-                    not_after += tree[index]
-                    index -= index & -index
-                count += seen - not_after
-            for end in ends:
-                index = end + 1
-                while index < len(tree):
-                    tree[index] += 1
-                    index += index & -index
-            seen += len(ends)
-    return count
-
-
-# -- where that is --------------------------------------------------------------------
-
-
-def _draw(sizes: Mapping[str, Size], order: _Order, links: Sequence[_Link]) -> Layout:
+def _draw(sizes: Mapping[str, Size], order: Order, links: Sequence[Link]) -> Layout:
     width_of = {
         place: sizes[place][0] if isinstance(place, str) else BEND_WIDTH
         for layer in order
@@ -246,8 +102,8 @@ def _draw(sizes: Mapping[str, Size], order: _Order, links: Sequence[_Link]) -> L
     }
     centers = _centers(order, links, width_of)
     boxes: dict[str, Box] = {}
-    tops: dict[_Place, int] = {}
-    ends: dict[_Place, int] = {}
+    tops: dict[Place, int] = {}
+    ends: dict[Place, int] = {}
     y = MARGIN
     for layer in order:
         height = max(sizes[place][1] for place in layer if isinstance(place, str))
@@ -277,11 +133,11 @@ def _draw(sizes: Mapping[str, Size], order: _Order, links: Sequence[_Link]) -> L
 
 
 def _centers(
-    order: _Order, links: Sequence[_Link], width_of: Mapping[_Place, int]
-) -> dict[_Place, int]:
+    order: Order, links: Sequence[Link], width_of: Mapping[Place, int]
+) -> dict[Place, int]:
     """The middle of each place, near the middles of its neighbours."""
-    above, below = _neighbours(links)
-    centers: dict[_Place, float] = {}
+    above, below = neighbours_of(links)
+    centers: dict[Place, float] = {}
     for layer in order:
         _spread(layer, width_of, lambda _: 0.0, centers)
     for _ in range(_SWEEPS // 2):
@@ -289,8 +145,8 @@ def _centers(
             for layer in layers:
 
                 def wanted(
-                    place: _Place,
-                    neighbours: Mapping[_Place, list[_Place]] = neighbours,
+                    place: Place,
+                    neighbours: Mapping[Place, list[Place]] = neighbours,
                 ) -> float:
                     near = neighbours.get(place)
                     if not near:
@@ -303,10 +159,10 @@ def _centers(
 
 
 def _spread(
-    layer: Sequence[_Place],
-    width_of: Mapping[_Place, int],
-    wanted: Callable[[_Place], float],
-    centers: dict[_Place, float],
+    layer: Sequence[Place],
+    width_of: Mapping[Place, int],
+    wanted: Callable[[Place], float],
+    centers: dict[Place, float],
 ) -> None:
     """Put each place as near to where it is wanted as its neighbours allow, and not
     beyond them: the least squares, by pooling those that push each other."""

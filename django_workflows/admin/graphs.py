@@ -11,13 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.durations import in_words
-from django_workflows.admin.graph_layout import (
-    Box,
-    Edge,
-    Layout,
-    TooLargeError,
-    lay_out,
-)
+from django_workflows.admin.graph_layout import Box, Layout, lay_out
+from django_workflows.admin.graph_order import Edge, TooLargeError
 from django_workflows.core.durations import to_seconds
 from django_workflows.definitions.graph import branch_owners, predecessors
 from django_workflows.definitions.schema import StepDefinition, WorkflowDefinition

@@ -14,7 +14,6 @@ from django.db import router, transaction
 from django.http import (
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
 )
 from django.template.response import TemplateResponse
@@ -59,7 +58,7 @@ def act(
     if verb == "backfill":
         return _backfill(model_admin, request, schedule)
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return _back(schedule)
     # What is done must not go unnoted, where one transaction can hold both.
     try:
         with transaction.atomic(using=router.db_for_write(LogEntry)):

@@ -10,12 +10,12 @@ from zoneinfo import available_timezones
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.fields import DurationField, JsonField, MomentField
+from django_workflows.admin.schedule_texts import TEXTS
+from django_workflows.admin.starting import startable_workflows
 from django_workflows.core.rendering import to_json
 from django_workflows.core.serialization.hiding import HIDDEN
-from django_workflows.definitions.interpreter import WORKFLOW
 from django_workflows.definitions.storing import current_definitions
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Schedule
@@ -67,7 +67,6 @@ class ScheduleForm(_ModelForm):
             "paused",
             "note",
         )
-        labels = {"workflow": gettext_lazy("What it starts")}
 
     #: What a save was refused for after all: set for the form that shows it.
     refusal: ValidationError | None = None
@@ -198,7 +197,7 @@ def zones() -> list[str]:
 
 def target_choices(current: str) -> list[Any]:
     """What can be started here, by kind; `current` is among it, known or not."""
-    workflows = {each.name for each in registry.all_workflows()} - {WORKFLOW}
+    workflows = {each.name for each in startable_workflows()}
     definitions = {
         each.definition.id: each.definition.name for each in current_definitions()
     }
@@ -215,93 +214,3 @@ def target_choices(current: str) -> list[Any]:
     if named:
         choices.append((_("Definitions"), named))
     return choices
-
-
-#: Labels and help texts.
-TEXTS: dict[str, tuple[Any, Any]] = {
-    "name": (
-        gettext_lazy("Name"),
-        gettext_lazy("Its runs have it in their attribute “schedule”."),
-    ),
-    "workflow": (
-        gettext_lazy("What it starts"),
-        gettext_lazy("A workflow, or a definition in the version that is newest then."),
-    ),
-    "args": (
-        gettext_lazy("Arguments"),
-        gettext_lazy(
-            'A list in JSON, the same for each run: [42, "eu"]. For a definition '
-            'its input: [{"total": 120}]'
-        ),
-    ),
-    "kwargs": (
-        gettext_lazy("Named arguments"),
-        gettext_lazy('An object in JSON: {"detailed": true}'),
-    ),
-    "cron": (
-        gettext_lazy("Cron"),
-        gettext_lazy(
-            "Minute, hour, day of month, month, day of week: “30 2 * * *” is each day "
-            "at 2:30, “*/15 * * * 1-5” each quarter of an hour on working days. Give "
-            "either this, an interval or a single time."
-        ),
-    ),
-    "timezone": (
-        gettext_lazy("Time zone"),
-        gettext_lazy(
-            "Whose clocks the cron expression means, such as Europe/Berlin. A time "
-            "that is skipped in spring is due right after that, one that comes twice "
-            "in autumn is due once."
-        ),
-    ),
-    "interval": (
-        gettext_lazy("Interval"),
-        gettext_lazy("Every so long: “15m”, “1h30m”, “1d”. “1h” is on the hour."),
-    ),
-    "offset": (
-        gettext_lazy("Offset"),
-        gettext_lazy("Moves the times of an interval: “5m”."),
-    ),
-    "at": (
-        gettext_lazy("Single time"),
-        gettext_lazy("Once, at this time by your clocks."),
-    ),
-    "start_at": (
-        gettext_lazy("Not before"),
-        gettext_lazy(
-            "The first time that counts, by your clocks; from now on if it is empty."
-        ),
-    ),
-    "end_at": (
-        gettext_lazy("Not after"),
-        gettext_lazy(
-            "The last time that counts, by your clocks; without end if it is empty."
-        ),
-    ),
-    "remaining_runs": (
-        gettext_lazy("Remaining runs"),
-        gettext_lazy("How many runs there will be still; any number if it is empty."),
-    ),
-    "jitter": (
-        gettext_lazy("Jitter"),
-        gettext_lazy(
-            "Delays each run by up to so much, so that not all start at once: “30s”."
-        ),
-    ),
-    "overlap": (
-        gettext_lazy("Overlap"),
-        gettext_lazy("What becomes of a time at which an earlier run is still open."),
-    ),
-    "catchup_window": (
-        gettext_lazy("Catch-up window"),
-        gettext_lazy(
-            "Times that were missed while no worker ran are made up for if they are no "
-            "longer ago than this: “2h”; “0” is never."
-        ),
-    ),
-    "paused": (
-        gettext_lazy("Paused"),
-        gettext_lazy("Times pass without a run, and are never caught up with."),
-    ),
-    "note": (gettext_lazy("Note"), gettext_lazy("For people: why it is paused, say.")),
-}

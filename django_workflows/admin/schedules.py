@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from django_workflows.admin.addresses import run_url
+from django_workflows.admin.addresses import run_url, runs_url
 from django_workflows.admin.base import WorkflowsAdmin, time_html
 from django_workflows.admin.payloads import payload_of
 from django_workflows.admin.permissions import may_see_payloads
@@ -191,6 +191,7 @@ class ScheduleAdmin(WorkflowsAdmin[Schedule]):
                 shows_payloads and self.has_change_permission(request, schedule)
             ),
             "runs": runs_of(schedule) if sees_runs else None,
+            "runs_url": runs_url(schedule=schedule.name),
         }
 
     # -- what is done to them ---------------------------------------------------------

@@ -24,6 +24,7 @@ from django_workflows.definitions import (
     start,
 )
 from django_workflows.models import Definition, Run
+from tests.admin.pages import client_of, user_with
 from tests.definitions.registered import registered_for_a_while
 
 pytestmark = pytest.mark.django_db
@@ -64,14 +65,6 @@ def row(version: int, definition_id: str = "order") -> Definition:
 
 def page(version: int, name: str = "change") -> str:
     return reverse(f"admin:django_workflows_definition_{name}", args=[row(version).pk])
-
-
-def people(*permissions: str) -> Client:
-    user = User.objects.create_user("grace", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def log(version: int) -> list[str]:
@@ -149,7 +142,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_saved_or_lost(
         ("", "required"),
         ("[]", "an object with id and steps"),
         ('{"id": "x", "steps": [], "retries": Infinity}', "Infinity"),
-        ("[" * 100_000, "no JSON"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_what_is_no_definition_at_all_is_told(
@@ -314,7 +307,7 @@ def test_one_of_a_class_is_stored_by_its_first_start(
 
 def test_who_may_do_what() -> None:
     register(data("one"))
-    client = people("view_definition")
+    client = client_of(user_with("view_definition"))
     html = text(client.get(page(1)))
     assert "textarea" not in html
     assert START not in html
@@ -325,7 +318,7 @@ def test_who_may_do_what() -> None:
     assert client.get(ADD).status_code == 403
     assert client.post(page(1, "delete"), {"post": "yes"}).status_code == 403
     assert client.post(f"{START}?id=order").status_code == 403
-    user = User.objects.get(username="grace")
+    user = User.objects.get(username="anna")
     for codename, url in (
         ("start_run", page(1)),
         ("start_run", LIST),

@@ -22,6 +22,7 @@ from django_workflows.admin.schedule_words import cron_in_words, when
 from django_workflows.definitions import register
 from django_workflows.models import Run, Schedule
 from django_workflows.testing import WorkflowTester
+from tests.admin.pages import client_of, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -81,14 +82,6 @@ def form_of(client: Client, schedule: Schedule | None = None) -> dict[str, Any]:
 def problems(answer: Any) -> dict[str, list[str]]:
     assert answer.status_code == 200
     return dict(answer.context["adminform"].form.errors)
-
-
-def people(*permissions: str) -> Client:
-    user = User.objects.create_user("grace", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def log(schedule: Schedule) -> list[str]:
@@ -240,7 +233,7 @@ def test_arguments_are_hidden_from_those_who_may_not_see_payloads() -> None:
     schedule = hourly(args=["Costs-4711"])
     schedule.last_error = "2026-01-01T00:00:00+00:00: ValueError: Costs-4711 is bad"
     schedule.store(["last_error"])
-    client = people("view_schedule", "change_schedule")
+    client = client_of(user_with("view_schedule", "change_schedule"))
     for page in (reverse(LIST), url("change", schedule)):
         html = client.get(page).content.decode()
         assert "4711" not in html
@@ -259,7 +252,7 @@ def test_arguments_are_hidden_from_those_who_may_not_see_payloads() -> None:
 
 def test_those_who_may_only_look_see_everything_in_words() -> None:
     schedule = hourly(args=["Costs-4711"], jitter="90s")
-    client = people("view_schedule", "view_payload")
+    client = client_of(user_with("view_schedule", "view_payload"))
     html = client.get(url("change", schedule)).content.decode()
     assert "Costs-4711" in html
     assert "1m30s" in html
@@ -423,6 +416,8 @@ def test_triggering(admin_client: Client, workflows: WorkflowTester) -> None:
     page = admin_client.get(url("change", schedule))
     assert page.context["runs"] == [run]
     assert "completed" in page.content.decode()
+    runs = admin_client.get(page.context["runs_url"])
+    assert list(runs.context["cl"].result_list) == [run]
 
 
 def test_a_start_that_fails_is_told(
@@ -479,7 +474,9 @@ def test_ends_that_make_no_sense_are_refused(
 def test_only_posts_act_and_what_is_gone_is_told(admin_client: Client) -> None:
     schedule = hourly()
     for verb in ("pause", "unpause", "trigger"):
-        assert admin_client.get(url(verb, schedule)).status_code == 405
+        answer = admin_client.get(url(verb, schedule))
+        assert answer["Location"] == url("change", schedule)
+    assert log(schedule) == []
     gone = url("trigger", schedule)
     schedule.delete()
     assert admin_client.post(gone).status_code == 404
@@ -488,13 +485,13 @@ def test_only_posts_act_and_what_is_gone_is_told(admin_client: Client) -> None:
 
 def test_who_may_do_what() -> None:
     schedule = hourly()
-    client = people("view_schedule", "start_run")
+    client = client_of(user_with("view_schedule", "start_run"))
     for verb in ("pause", "unpause", "trigger", "backfill"):
         assert client.post(url(verb, schedule)).status_code == 403
     assert client.get(url("change", schedule)).context["verbs"] == []
     assert client.get(url("delete", schedule)).status_code == 403
     assert client.get(reverse(ADD)).status_code == 403
-    user = User.objects.get(username="grace")
+    user = User.objects.get(username="anna")
     user.user_permissions.set(
         Permission.objects.filter(codename__in=["view_schedule", "change_schedule"])
     )

@@ -46,7 +46,6 @@ def test_a_schedule_from_its_preview_to_its_runs(
     page.get_by_role("button", name="Show the times").click()
     axe(page)
     assert not Run.objects.exists()
-    shot(page, "schedule-backfill")
     page.get_by_role("button", name="Start 6 runs").click()
     expect(page.locator(".messagelist")).to_contain_text("6 runs have been started.")
     page.get_by_role("button", name="Trigger now").click()
@@ -61,10 +60,8 @@ def test_a_schedule_from_its_preview_to_its_runs(
     shot(page, "schedule")
     page.emulate_media(color_scheme="dark")
     axe(page, "color-contrast")
-    shot(page, "schedule-dark")
     page.set_viewport_size(NARROW)
     assert too_wide(page) == []
-    shot(page, "schedule-narrow")
 
 
 def test_the_list(console: Console, workflows: WorkflowTester) -> None:
