@@ -114,8 +114,6 @@ def test_a_definition_from_its_first_words_to_its_execution(
     expect(graph.locator("svg .dw-step-failed")).to_contain_text("failed, 3 attempts")
     axe(page)
     shot(page, "execution", height=1300)
-    page.emulate_media(color_scheme="dark")
-    axe(page, "color-contrast")
     graph.get_by_role("link", name="Charge the card").first.click()
     step = page.locator(f"[id='{page.url.partition('#')[2]}']")
     expect(step).to_be_visible()

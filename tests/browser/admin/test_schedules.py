@@ -58,8 +58,6 @@ def test_a_schedule_from_its_preview_to_its_runs(
     axe(page)
     assert inline(page) == []
     shot(page, "schedule")
-    page.emulate_media(color_scheme="dark")
-    axe(page, "color-contrast")
     page.set_viewport_size(NARROW)
     assert too_wide(page) == []
 
