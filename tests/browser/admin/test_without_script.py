@@ -32,6 +32,7 @@ def test_a_run_is_cancelled_without_javascript(
     assert run.status == "running"
     page.get_by_label("Reason").fill("ordered twice")
     page.get_by_role("button", name="Cancel this run").click()
+    expect(page.get_by_text("The run has been asked to stop.")).to_be_visible()
     workflows.run_until_idle()
     run.refresh_from_db()
     assert run.status == "cancelled"
