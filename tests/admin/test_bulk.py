@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import reverse
 
 from django_workflows import sleep, start, start_many, workflow
-from django_workflows.admin.bulk import TOLD
 from django_workflows.admin.permissions import VERBS
+from django_workflows.admin.runs.bulk import TOLD
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_workflows import start, step, workflow
-from django_workflows.admin.event_list import EventList
+from django_workflows.admin.events.list import EventList
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from django_workflows import start, workflow
-from django_workflows.admin.graphs import Picture
+from django_workflows.admin.definitions.graphs import Picture
 from django_workflows.definitions import action, register
 from django_workflows.definitions import start as start_definition
 from django_workflows.models import Run, Step

@@ -11,9 +11,18 @@ from django.template.loader import render_to_string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_workflows.admin.graph_layout import Layout, lay_out
-from django_workflows.admin.graph_order import Edge, TooLargeError, layers_of
-from django_workflows.admin.graphs import Picture, State, picture_of, shortened
+from django_workflows.admin.definitions.graph_layout import Layout, lay_out
+from django_workflows.admin.definitions.graph_order import (
+    Edge,
+    TooLargeError,
+    layers_of,
+)
+from django_workflows.admin.definitions.graphs import (
+    Picture,
+    State,
+    picture_of,
+    shortened,
+)
 from django_workflows.definitions import WorkflowDefinition
 from django_workflows.definitions.reading import read_definition
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_workflows import start_many, workflow
-from django_workflows.admin.run_list import RunList
+from django_workflows.admin.runs.list import RunList
 from django_workflows.models import Run
 
 pytestmark = pytest.mark.django_db

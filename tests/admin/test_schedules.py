@@ -17,8 +17,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from django_workflows import create_schedule, workflow
-from django_workflows.admin.schedule_times import preview_of
-from django_workflows.admin.schedule_words import cron_in_words, when
+from django_workflows.admin.schedules.times import preview_of
+from django_workflows.admin.schedules.words import cron_in_words, when
 from django_workflows.definitions import register
 from django_workflows.models import Run, Schedule
 from django_workflows.testing import WorkflowTester

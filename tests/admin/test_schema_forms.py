@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from typing_extensions import TypedDict
 
-from django_workflows.admin.schema_forms import SchemaForm, form_for
+from django_workflows.admin.forms.schema_forms import SchemaForm, form_for
 from django_workflows.core.json_schemas import TolerantSchema
 from tests.admin.browsing import what_a_browser_sends
 

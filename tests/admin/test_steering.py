@@ -21,7 +21,7 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.admin.permissions import VERBS
-from django_workflows.admin.steering import possible, steer
+from django_workflows.admin.runs.steering import possible, steer
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.dashboard.view import View
-from django_workflows.admin.worker_state import newest_code, state_of
+from django_workflows.admin.workers.state import newest_code, state_of
 from django_workflows.models import Worker
 from django_workflows.store.database import alias
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_workflows.admin.graphs import State, picture_of
+from django_workflows.admin.definitions.graphs import State, picture_of
 from django_workflows.admin.run_page.steps import step_addresses
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.definitions.graph import predecessors

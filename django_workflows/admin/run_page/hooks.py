@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from django_workflows.admin.hook_forms import OpenHook
+from django_workflows.admin.hooks.forms import OpenHook
 from django_workflows.admin.payloads import Payload, payload_of
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Hook

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from django_workflows.admin.run_page.subject import Subject
-from django_workflows.admin.steering import (
+from django_workflows.admin.runs.steering import (
     DONE,
     FORK_OF,
     FORKED,

@@ -13,8 +13,8 @@ from django_workflows.admin.durations import in_words
 from django_workflows.admin.permissions import may, may_view
 from django_workflows.admin.run_page.retries import retried
 from django_workflows.admin.run_page.subject import Subject
-from django_workflows.admin.starting import INTERNAL
-from django_workflows.admin.steering import LABELS, possible
+from django_workflows.admin.runs.steering import LABELS, possible
+from django_workflows.admin.starting.starts import INTERNAL
 from django_workflows.core.rendering import to_json
 from django_workflows.models import Run, Schedule, Worker
 from django_workflows.store.database import alias

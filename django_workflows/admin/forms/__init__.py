@@ -1,0 +1,1 @@
+"""Forms for JSON values, made from JSON schemas."""
