@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import ModelAdmin, display
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -67,3 +68,16 @@ def time_html(moment: datetime) -> SafeString:
         local.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S}",
     )
+
+
+def column(name: str, label: Any) -> Callable[[Any], Any]:
+    """A column of a list that shows a field, with a heading that can be translated:
+    the names of the models' fields are not."""
+
+    @display(description=label, ordering=name)
+    def value(row: Any) -> Any:
+        return getattr(row, name)
+
+    # It is in the classes of the cells.
+    value.__name__ = name
+    return value

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.addresses import run_url, runs_url
-from django_workflows.admin.base import WorkflowsAdmin, time_html
+from django_workflows.admin.base import WorkflowsAdmin, column, time_html
 from django_workflows.admin.definitions.form import EXAMPLE, DefinitionForm, pretty
 from django_workflows.admin.definitions.graphs import picture_of
 from django_workflows.admin.definitions.page import page_of
@@ -49,8 +49,14 @@ class DefinitionAdmin(WorkflowsAdmin[Definition]):
 
     change_list_template = "admin/django_workflows/definition/change_list.html"
     delete_confirmation_template = "admin/django_workflows/definition/delete.html"
-    list_display = ("definition_id", "name", "version", "kind", "created", "started")
-    list_display_links = ("definition_id",)
+    list_display = (
+        column("definition_id", gettext_lazy("id")),
+        column("name", gettext_lazy("name")),
+        column("version", gettext_lazy("version")),
+        "kind",
+        "created",
+        "started",
+    )
     search_fields = ("definition_id", "name")
     ordering = ("definition_id",)
     show_full_result_count = False

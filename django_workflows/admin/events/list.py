@@ -14,9 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.addresses import run_url
+from django_workflows.admin.base import column, time_html
 from django_workflows.admin.keyset import LongListAdmin
 from django_workflows.models import Event
 from django_workflows.replay import events as log
+
+_TYPE = column("type", gettext_lazy("type"))
+_ABOUT = column("correlation_id", gettext_lazy("about"))
 
 
 class RunFilter(SimpleListFilter):
@@ -62,8 +66,8 @@ class TypeFilter(SimpleListFilter):
 class EventList(LongListAdmin[Event]):
     """Events, the newest first."""
 
-    list_display = ("number", "type", "created_at", "of_run", "correlation_id")
-    list_display_links = ("number", "type")
+    list_display = ("number", _TYPE, "created", "of_run", _ABOUT)
+    list_display_links = ("number", _TYPE)
     list_filter = (RunFilter, TypeFilter)
     # Not used as such, see `get_search_results`; without it there is no search.
     search_fields = ("run_id",)
@@ -85,6 +89,10 @@ class EventList(LongListAdmin[Event]):
     def number(self, event: Event) -> str:
         """Its place in the log of its run."""
         return _("unread") if event.seq is None else f"#{event.seq}"
+
+    @display(description=gettext_lazy("created"))
+    def created(self, event: Event) -> SafeString:
+        return time_html(event.created_at)
 
     @display(description=gettext_lazy("run"))
     def of_run(self, event: Event) -> SafeString:

@@ -16,7 +16,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_workflows.admin.base import time_html
+from django_workflows.admin.base import column, time_html
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
 from django_workflows.admin.permissions import may, may_see_payloads
@@ -31,6 +31,10 @@ from django_workflows.store.health import database_now
 _ATTRIBUTES, _LENGTH = 5, 40
 #: Characters of what blocks a run.
 _REASON = 120
+
+
+_KEY = column("key", gettext_lazy("key"))
+_QUEUE = column("queue", gettext_lazy("queue"))
 
 
 class RunChangeList(KeysetChangeList):
@@ -58,10 +62,10 @@ class RunList(LongListAdmin[Run]):
     )
     list_display_links = ("identity",)
 
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         # The reason has values of the run's code in it.
         status = "status_and_reason" if may_see_payloads(request) else "status_alone"
-        return (status, "identity", "times", "key", "shown_attributes", "queue")
+        return (status, "identity", "times", _KEY, "shown_attributes", _QUEUE)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunChangeList

@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from django_workflows.admin.addresses import run_url, runs_url
-from django_workflows.admin.base import WorkflowsAdmin, time_html
+from django_workflows.admin.base import WorkflowsAdmin, column, time_html
 from django_workflows.admin.payloads import payload_of
 from django_workflows.admin.permissions import may_see_payloads
 from django_workflows.admin.schedules.actions import VERBS, act, possible
@@ -44,8 +44,8 @@ class ScheduleAdmin(WorkflowsAdmin[Schedule]):
     change_form_template = f"{_FOLDER}/change_form.html"
     change_list_template = f"{_FOLDER}/change_list.html"
     list_display = (
-        "name",
-        "workflow",
+        column("name", _("name")),
+        column("workflow", _("workflow")),
         "when",
         "next_time",
         "last_run",
