@@ -16,6 +16,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_workflows.admin.base import column
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
 from django_workflows.admin.permissions import may_view
@@ -72,8 +73,8 @@ class WorkerAdmin(LongListAdmin[Worker]):
         "process",
         "state",
         "served",
-        "runs",
-        "steps",
+        column("runs", gettext_lazy("runs")),
+        column("steps", gettext_lazy("steps")),
         "started",
         "code_digest",
     )
