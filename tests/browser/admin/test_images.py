@@ -33,10 +33,6 @@ from tests.browser.admin.orders import (
 
 pytestmark = pytest.mark.skipif(not SHOTS, reason="ADMIN_SHOTS names no folder")
 
-#: What the pictures show, before which all other runs began.
-HOURS = 23
-QUARTER_US = 900_000_000
-
 
 @workflow(name="shop.prepare")
 async def prepare(order: int, amount: Decimal) -> str:
@@ -54,7 +50,7 @@ async def prepare(order: int, amount: Decimal) -> str:
 
 @pytest.fixture
 def shop(workflows: WorkflowTester) -> dict[str, Run]:
-    """A day of a busy shop, whose steps take their time."""
+    """The runs of a shop, whose steps take their time."""
     chance = random.Random(7)
 
     def takes(step: Step[..., Any], least: float, most: float) -> None:
@@ -75,18 +71,7 @@ def shop(workflows: WorkflowTester) -> dict[str, Run]:
     ):
         takes(step, least, most)
 
-    now_us = workflows.now_us()
-    quarters = HOURS * 4
-    workflows._set_now(now_us - quarters * QUARTER_US - 4 * 86_400_000_000)
     runs = runs_in_all_states(workflows)
-    for quarter in range(quarters):
-        workflows._set_now(now_us - (quarters - quarter) * QUARTER_US)
-        busy = 1 + 3 * (28 < quarter < 72)
-        for number in range(chance.randint(0, busy)):
-            is_wrong = chance.random() < 0.06
-            ship.start(20000 + 10 * quarter + number, 12 if is_wrong else 2)
-        workflows.run_until_idle()
-    workflows._set_now(now_us)
     runs["prepared"] = prepare.start(10300, Decimal("120.00"))
     workflows.run_until_idle()
     workflows.advance("9s")
