@@ -52,7 +52,7 @@ CONFIG = schemathesis.Config.from_dict(
 
 #: Beside the cases that schemathesis derives from the description itself. The profile
 #: `long` tries many.
-FEW = settings().max_examples // 20
+FEW = 2 if settings().max_examples == 100 else 100
 
 Case = schemathesis.Case[Any]
 

@@ -90,7 +90,7 @@ async def program(plan: list[Any], closed: bool) -> None:
     await fail_once()
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 8)
 @given(st.lists(stages, min_size=1, max_size=3), st.booleans())
 def test_streams_hold_what_was_written(
     workflows: WorkflowTester, stages: list[Stage], closed: bool
