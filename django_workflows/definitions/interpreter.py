@@ -21,9 +21,10 @@ from django_workflows.definitions.schema import (
 )
 from django_workflows.replay.api import sleep
 from django_workflows.replay.definitions import step, workflow
+from django_workflows.replay.registry import EXECUTING
 
 #: Names in the registry, and so in every log.
-WORKFLOW = "django_workflows.definition"
+WORKFLOW = EXECUTING
 ACTION = "django_workflows.action"
 REFUSED = "django_workflows.refused_action"
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_workflows.conf import conf
 from django_workflows.core.durations import Duration
 from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.registry import EXECUTING
 
 if TYPE_CHECKING:
     from django_workflows.models.event import Event
@@ -250,7 +251,15 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.workflow} {self.id}"
+        return f"{self.title} {self.id}"
+
+    @property
+    def title(self) -> str:
+        """What people know it by: the name of its workflow, or the id of the definition
+        that it executes."""
+        if self.workflow != EXECUTING:
+            return self.workflow
+        return str(self.attributes.get("definition") or self.workflow)
 
     @property
     def is_closed(self) -> bool:

@@ -10,6 +10,9 @@ from django_workflows.errors import WorkflowNotRegisteredError
 if TYPE_CHECKING:
     from django_workflows.replay.definitions import Step, Workflow
 
+#: The workflow that executes declarative definitions.
+EXECUTING = "django_workflows.definition"
+
 
 @dataclass(frozen=True)
 class RegistrationProblem:

@@ -368,8 +368,8 @@ def test_open_runs_are_counted_and_lead_to_their_list(
 def test_schedules_due_next_are_told(
     admin_client: Client, workflows: WorkflowTester
 ) -> None:
-    create_schedule("later", wait, interval="3h")
-    create_schedule("soon", wait, interval="1h")
+    create_schedule("later", wait, at=workflows.now + timedelta(hours=3))
+    create_schedule("soon", wait, at=workflows.now + timedelta(hours=1))
     create_schedule("never", wait, interval="1h").pause()
     Schedule.objects.filter(name="soon").update(last_error="no card 4711")
     rows = numbers(panel(admin_client, "schedules"))

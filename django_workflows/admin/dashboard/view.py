@@ -75,8 +75,9 @@ class View:
         return waits_of_queues(self.now)
 
     @cached_property
-    def blocked(self) -> list[tuple[str, str, str]]:
-        """Id, workflow and reason's beginning of blocked runs, `COUNTED` at most."""
+    def blocked(self) -> list[Run]:
+        """Blocked runs, `COUNTED` at most, with the beginnings of their reasons."""
         runs = Run.objects.using(alias()).blocked().order_by()
         reason = Left("blocked_reason", _REASON)
-        return list(runs.values_list("pk", "workflow", reason)[:COUNTED])
+        shown = runs.only("workflow", "attributes").annotate(reason=reason)
+        return list(shown[:COUNTED])

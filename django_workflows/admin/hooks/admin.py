@@ -70,7 +70,7 @@ class HookAdmin(LongListAdmin[Hook]):
         return (*shown, "says") if may_see_payloads(request) else shown
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hook]:
-        return super().get_queryset(request).defer("run__seed", "run__attributes")
+        return super().get_queryset(request).defer("run__seed")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Hook], search_term: str
@@ -86,7 +86,7 @@ class HookAdmin(LongListAdmin[Hook]):
         return format_html(
             '<a href="{}">{} <span class="dw-run-id">{}</span></a>',
             run_url(hook.run_id),
-            hook.run.workflow,
+            hook.run.title,
             hook.run_id,
         )
 

@@ -97,7 +97,8 @@ def _runs() -> QuerySet[Run]:
 
 
 def _rows(runs: QuerySet[Run]) -> QuerySet[Run]:
-    return runs.only("workflow", "status", "parent", "created_at", "finished_at")
+    shown = ("workflow", "attributes", "status")
+    return runs.only(*shown, "parent", "created_at", "finished_at")
 
 
 def _relatives(run: Run) -> dict[str, Run]:

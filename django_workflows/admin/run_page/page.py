@@ -52,5 +52,5 @@ def context_of(request: HttpRequest, run: Run) -> dict[str, Any]:
             name = module.__name__.rpartition(".")[2]
             template = f"admin/django_workflows/run/{name}.html"
             panels.append({"name": name, "template": template, **shown})
-    names = {"title": run.workflow, "subtitle": run.pk}
+    names = {"title": run.title, "subtitle": run.pk}
     return {"run": run, "panels": panels, **names}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.addresses import run_url
@@ -16,6 +17,7 @@ from django_workflows.admin.run_page.subject import Subject
 from django_workflows.admin.runs.steering import LABELS, possible
 from django_workflows.admin.starting.starts import INTERNAL
 from django_workflows.core.rendering import to_json
+from django_workflows.definitions.storing import versions_of
 from django_workflows.models import Run, Schedule, Worker
 from django_workflows.store.database import alias
 from django_workflows.store.situations import waiting_for
@@ -26,6 +28,7 @@ def panel(subject: Subject) -> dict[str, Any]:
     run = subject.run
     return {
         "attributes": _attributes(run),
+        "definition": _definition(subject),
         "schedule": _schedule(subject),
         "waiting_for": waiting_for(run, subject.operations),
         "is_blocked": bool(run.blocked_reason) and not run.is_closed,
@@ -47,6 +50,21 @@ def _attributes(run: Run) -> list[str]:
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in to_json(run.attributes).items()
     ]
+
+
+def _definition(subject: Subject) -> dict[str, Any] | None:
+    """The version of a definition that it executes, and its page for those who may see
+    definitions."""
+    run = subject.run
+    if run.title == run.workflow:
+        return None
+    version = run.attributes.get("definition_version")
+    url = ""
+    if isinstance(version, int) and may_view(subject.request, "definition"):
+        row = versions_of(run.title).filter(version=version).first()
+        if row is not None and row.deleted_at is None:
+            url = reverse("admin:django_workflows_definition_change", args=[row.pk])
+    return {"version": version, "url": url}
 
 
 def _schedule(subject: Subject) -> Schedule | None:

@@ -100,7 +100,7 @@ class RunList(LongListAdmin[Run]):
         """Its workflow, with the version, and below them its id."""
         version = format_html(" {}", run.version) if run.version else ""
         return format_html(
-            '{}{} <span class="dw-run-id">{}</span>', run.workflow, version, run.pk
+            '{}{} <span class="dw-run-id">{}</span>', run.title, version, run.pk
         )
 
     @display(description=gettext_lazy("created, took"))
