@@ -1,9 +1,11 @@
-"""The console by keyboard alone."""
+"""The console by keyboard alone, on a site that allows nothing inline."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
@@ -11,6 +13,23 @@ from tests.browser.admin.console import Console
 
 #: More than any of these pages has.
 MANY = 400
+
+
+POLICY = "default-src 'self'; object-src 'none'; frame-ancestors 'none'"
+
+
+@pytest.fixture
+def console(console: Console) -> Iterator[Console]:
+    """What breaks the policy is an error in the browser's console, which fails."""
+
+    def answer(route: Route) -> None:
+        response = route.fetch(max_redirects=0)
+        headers = response.headers | {"content-security-policy": POLICY}
+        route.fulfill(response=response, headers=headers)
+
+    console.page.route("**/admin/**", answer)
+    yield console
+    console.page.unroute_all(behavior="ignoreErrors")
 
 
 def out_of_reach(page: Page) -> list[str]:
