@@ -61,7 +61,7 @@ def test_crash_at_each_point_loses_no_time_out(short_slices: bool) -> None:
         world.run(run)
         assert run.result() == workflows.TOOK_TOO_LONG
         points = len(counted.passed)
-        for number in sample(points, points // 4):
+        for number in sample(points, max(1, points // 6)):
             world.on_point = Crash(number)
             run = start(workflows.takes_too_long, f"crash{number}")
             world.run(run)
