@@ -126,6 +126,23 @@ YES = {"approved": "on", "by": "Ada", "limit": "99.50", "notes": '["fine"]'}
 # -- resuming -------------------------------------------------------------------------
 
 
+def test_what_is_posted_to_the_page_of_a_hook_is_a_payload(
+    admin_client: Client, workflows: WorkflowTester, begin: Any
+) -> None:
+    run = begin(waiting)
+    page = page_of(hook_of(run))
+    few = client_of(user_with("view_hook", "view_run"))
+    assert few.post(page, {"payload": "1"}).status_code == 403
+    wrong = admin_client.post(page, {"payload": "{"})
+    assert wrong.status_code == 200
+    assert "This is no JSON" in wrong.text
+    assert nothing_sent()
+    assert admin_client.post(page, {"payload": '{"a": 1}'}).status_code == 302
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert run.output == [{"a": 1}]
+
+
 def test_a_hook_is_resumed_by_its_form(
     admin_client: Client, admin_user: User, workflows: WorkflowTester, begin: Any
 ) -> None:
@@ -262,7 +279,7 @@ def test_looking_sends_nothing(admin_client: Client, begin: Any) -> None:
     hook = hook_of(begin(waiting))
     answer = admin_client.get(resume_url(hook))
     assert answer.status_code == 302
-    assert admin_client.post(page_of(hook), {"payload": "1"}).status_code == 403
+    assert admin_client.get(page_of(hook)).status_code == 200
     assert nothing_sent()
 
 
@@ -426,7 +443,7 @@ def test_of_many_open_hooks_some_are_on_the_page_and_a_link_leads_to_all(
 ) -> None:
     run = begin(waiting, 12)
     page = admin_client.get(run_url(run)).text
-    assert page.count("Resume with this payload") == 10
+    assert page.count("Send this payload") == 10
     assert f"{reverse(LIST)}?run__id__exact={run.pk}" in page
     link = f"{reverse(LIST)}?run__id__exact={run.pk}"
     assert read(admin_client, link).count(run.pk) == 12

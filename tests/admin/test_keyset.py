@@ -132,8 +132,10 @@ def test_the_page_says_how_much_is_on_it(
 ) -> None:
     assert "5 on this page" in page(admin_client)[2]
     text = page(admin_client, "?q=nothing")[2]
-    assert "0 on this page" in text
-    assert "0 results" not in text
+    assert "No runs match." in text
+    assert "0 on this page" not in text
+    Run.objects.all().delete()
+    assert "There are no runs." in page(admin_client)[2]
 
 
 @pytest.mark.parametrize("place", ["", "2", "last", "WyJuIiwgMV0=", "%00", "é" * 9])

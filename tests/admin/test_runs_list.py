@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -18,6 +17,7 @@ from django.utils.timezone import now
 from pytest_django import DjangoAssertNumQueries
 
 from django_workflows import sleep, start, start_many, workflow
+from django_workflows.admin.addresses import run_url
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 
@@ -102,7 +102,7 @@ def test_a_row_says_how_a_run_stands(
         link = urlencode({f"attributes.{name}": value})
         assert f'href="?{link}"' in row[0]
         assert rows(admin_client, **{f"attributes.{name}": value}) == [run.pk]
-    page = reverse("admin:django_workflows_run_change", args=[quote(run.pk)])
+    page = run_url(run)
     assert f'href="{page}"' in row[0]
 
 

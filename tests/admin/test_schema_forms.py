@@ -332,6 +332,14 @@ def test_text_whose_default_is_deleted_is_empty_text() -> None:
     assert form.value() == {"value": ""}
 
 
+def test_what_is_not_sent_at_all_is_left_to_its_default() -> None:
+    kinds: Any = ((str, "something"), (int | None, 5), (date | None, None))
+    for annotation, default in kinds:
+        form = form_for(schema_of(model_of(annotation, default)))({})
+        assert form.is_valid()
+        assert form.value() == {}
+
+
 def test_a_number_whose_default_is_deleted_is_the_default() -> None:
     form = form_for(schema_of(model_of(int, 5)))({"value": ""})
     assert form.is_valid()

@@ -195,7 +195,6 @@ def test_a_run_is_started(admin_client: Client, workflows: WorkflowTester) -> No
         "items": [Item(name="pen", price=Decimal("1.20"))],
         "size": Size.LARGE,
         "due": date(2026, 12, 24),
-        "note": "",
     }
     assert (run.workflow, run.queue, run.key) == ("admin.order", "shop", None)
     workflows.run_until_idle()

@@ -63,14 +63,21 @@ class SchemaForm(forms.Form):
         return given if self.is_object else given.get(WHOLE)
 
     def given(self, skipped: Collection[str] = ()) -> dict[str, Any]:
-        """The same by the names of the fields, without those to be skipped and those
-        that something is wrong with."""
+        """The same by the names of the fields, without those to be skipped, those that
+        something is wrong with, and those that were not sent at all."""
         return {
             name: value
             for name, entered in self.cleaned_data.items()
             if name not in skipped
+            and not self._is_missing(name)
             and (value := self.parts[name].meaning(entered)) is not EMPTY
         }
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether no browser has sent it: it keeps its default, as in Django's forms of
+        models. (A check box that is not checked is never sent.)"""
+        widget, html_name = self.fields[name].widget, self.add_prefix(name)
+        return bool(widget.value_omitted_from_data(self.data, self.files, html_name))
 
     def add_problems(self, problems: Mapping[str, Iterable[str]]) -> None:
         """Show what is wrong with the value, by the name of a property."""

@@ -112,6 +112,18 @@ class HookAdmin(LongListAdmin[Hook]):
         )
         return [resume, *super().get_urls()]
 
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of a hook; what is posted to it is a payload."""
+        if request.method == "POST":
+            return self.resume_view(request, object_id)
+        return super().change_view(request, object_id, form_url, extra_context)
+
     def render_change_form(
         self,
         request: HttpRequest,

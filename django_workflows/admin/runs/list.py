@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib.admin import display
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -16,6 +16,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import column, time_html
 from django_workflows.admin.durations import in_words
 from django_workflows.admin.keyset import KeysetChangeList, LongListAdmin
@@ -46,6 +47,9 @@ class RunChangeList(KeysetChangeList):
         for run in self.page.rows:
             run.seen_at = now
         self.is_live = any(not run.is_closed for run in self.page.rows)
+
+    def url_for_result(self, result: Model) -> str:
+        return run_url(str(result.pk))
 
 
 class RunList(LongListAdmin[Run]):
