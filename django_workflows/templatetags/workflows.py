@@ -56,7 +56,8 @@ def workflow_stream(
     return _script(context) | {
         "run_id": run_id,
         "namespace": namespace,
-        "start": int(start),
+        # A text, which no language's separators come into.
+        "start": str(int(start)),
         "format": format,
         "labels": json.dumps(
             {

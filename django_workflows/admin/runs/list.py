@@ -79,7 +79,12 @@ class RunList(LongListAdmin[Run]):
     ) -> tuple[QuerySet[Any], bool]:
         return searched(queryset, search_term), False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(
+        self, request: HttpRequest, action_location: Any = None
+    ) -> dict[str, Any]:
+        # Since 6.1 Django asks for the page of a run, too, which has its own buttons.
+        if getattr(action_location, "name", "") == "CHANGE_FORM":
+            return {}
         return dict(actions_for(request))
 
     def changelist_view(
