@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils.formats import localize
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -180,7 +179,7 @@ class _Drawing:
     def _marks(self) -> list[tuple[float, str]]:
         found = []
         for mark in self._subject.timeline.marks:
-            when = localize(localtime(mark.time))
+            when = f"{localtime(mark.time):%Y-%m-%d %H:%M:%S}"
             found.append((self._clock.at(mark.time), f"{mark_text(mark)}: {when}"))
         if self._origin < self._subject.run.created_at:
             text = _("Forked from another run, which has done what comes before")

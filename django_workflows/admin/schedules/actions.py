@@ -148,7 +148,7 @@ def _backfill(
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "original": schedule,
-        "title": _("Make up for times"),
+        "title": _("Backfill"),
         "form": form,
         "count": len(form.times),
         "times": shown[:COUNT],

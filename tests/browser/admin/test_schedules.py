@@ -40,7 +40,7 @@ def test_a_schedule_from_its_preview_to_its_runs(
     schedule = Schedule.objects.get()
     assert schedule.cron == "30 2 * * *"
 
-    page.get_by_role("link", name="Make up for times").click()
+    page.get_by_role("link", name="Backfill").click()
     page.get_by_label("From:").fill("2031-03-01T00:00:00")
     page.get_by_label("Until:").fill("2031-03-07T00:00:00")
     page.get_by_role("button", name="Show the times").click()
