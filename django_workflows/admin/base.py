@@ -50,6 +50,23 @@ class RecordAdmin(WorkflowsAdmin[Row]):
     Adding, changing and deleting is forbidden for everybody.
     """
 
+    def page_of(self, request: HttpRequest, row: Row) -> dict[str, Any]:
+        """What the page of a row shows, which is no form to edit it."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Row | None = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context |= self.page_of(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 
 from django_workflows.admin.addresses import run_url
@@ -25,19 +25,9 @@ class EventAdmin(EventList):
 
     change_form_template = "admin/django_workflows/event/page.html"
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Event | None = None,
-    ) -> HttpResponse:
+    def page_of(self, request: HttpRequest, row: Event) -> dict[str, Any]:
         """The page of an event, which is no form."""
-        if obj is not None:
-            context |= _context(request, obj)
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        return _context(request, row)
 
 
 def _context(request: HttpRequest, event: Event) -> dict[str, Any]:

@@ -124,19 +124,9 @@ class HookAdmin(LongListAdmin[Hook]):
             return self.resume_view(request, object_id)
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Hook | None = None,
-    ) -> HttpResponse:
+    def page_of(self, request: HttpRequest, row: Hook) -> dict[str, Any]:
         """The page of a hook, with the form that resumes it."""
-        if obj is not None:
-            context |= self._context(request, OpenHook(obj, request))
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        return self._context(request, OpenHook(row, request))
 
     @method_decorator(csrf_protect)
     @method_decorator(sensitive_post_parameters())

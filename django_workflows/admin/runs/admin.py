@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from django_workflows.admin.run_page.page import context_of
 from django_workflows.admin.runs.list import RunList
@@ -20,16 +20,6 @@ class RunAdmin(StartPages, SteeringPages, RunList):
 
     change_form_template = "admin/django_workflows/run/page.html"
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Run | None = None,
-    ) -> HttpResponse:
+    def page_of(self, request: HttpRequest, row: Run) -> dict[str, Any]:
         """The page of a run, which is no form."""
-        if obj is not None:
-            context |= context_of(request, obj)
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        return context_of(request, row)

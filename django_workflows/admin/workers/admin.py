@@ -88,19 +88,9 @@ class WorkerAdmin(LongListAdmin[Worker]):
         context = {"title": _("Workers"), **(extra_context or {})}
         return super().changelist_view(request, context)
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Worker | None = None,
-    ) -> HttpResponse:
+    def page_of(self, request: HttpRequest, row: Worker) -> dict[str, Any]:
         """The page of a worker, which is no form."""
-        if obj is not None:
-            context |= _context_of(request, obj)
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        return _context_of(request, row)
 
     @display(description=gettext_lazy("process"))
     def process(self, worker: Worker) -> str:
