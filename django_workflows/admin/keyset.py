@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
-from django_workflows.admin.base import RecordAdmin, Row
+from django_workflows.admin.base import FilteredList, RecordAdmin, Row
 from django_workflows.store.paging import parse_cursor, read_page
 
 
-class KeysetChangeList(ChangeList):
+class KeysetChangeList(FilteredList):
     """A list whose pages begin behind the last row of the one before.
 
     Its order is that of the admin's `ordering`: fields of the model, the last one

@@ -6,6 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from django_workflows.admin.permissions import may_see_payloads
+from django_workflows.errors import WorkflowError
+from django_workflows.replay.arguments import ArgumentsError
+
 #: Characters of one value in a page; the API and the command line show all of it.
 LONGEST = 20_000
 #: What is no longer than this needs no folding.
@@ -37,6 +44,16 @@ def payload_of(plain: Any) -> Payload:
     if len(text) > _SHORT:
         text = json.dumps(plain, ensure_ascii=False, default=str, indent=2)
     return payload_text(text)
+
+
+def refusal_text(request: HttpRequest, error: Exception) -> str:
+    """Why something was not done. Errors of the project's code may repeat arguments:
+    those who may not see payloads are told their types only."""
+    if isinstance(error, WorkflowError | ArgumentsError) or may_see_payloads(request):
+        return str(error)
+    return _("%(type)s: you may not see what it says, as it may repeat payloads.") % {
+        "type": type(error).__name__
+    }
 
 
 def payload_text(text: str) -> Payload:

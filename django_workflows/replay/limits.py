@@ -134,7 +134,7 @@ def key_text(key: Any) -> str:
         return json.dumps([key_text(part) for part in key])
     raise TypeError(
         f"a concurrency key is a text, a number, a UUID, a date, an enum or a tuple of "
-        f"them, not {key!r}"
+        f"them, not one of type {type(key).__name__}"
     )
 
 

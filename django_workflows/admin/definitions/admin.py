@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.addresses import run_url, runs_url
-from django_workflows.admin.base import WorkflowsAdmin, column, time_html
+from django_workflows.admin.base import FilteredList, WorkflowsAdmin, column, time_html
 from django_workflows.admin.definitions.form import EXAMPLE, DefinitionForm, pretty
 from django_workflows.admin.definitions.graphs import picture_of
 from django_workflows.admin.definitions.page import page_of
@@ -119,13 +119,13 @@ class DefinitionAdmin(WorkflowsAdmin[Definition]):
         """The editor of a definition, which begins with one of its versions; that of
         the version before is read, until somebody wants to edit it."""
         row = self.get_object(request, unquote(object_id))
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
         if row is None:
             answer: HttpResponse = self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined]
                 request, self.opts, object_id
             )
             return answer
-        if not self.has_view_or_change_permission(request, row):
-            raise PermissionDenied
         definition, current = read_row(row), _current(row.definition_id)
         context = page_of(request, definition, row, current)
         context["title"] = str(row)
@@ -243,7 +243,7 @@ class DefinitionAdmin(WorkflowsAdmin[Definition]):
         return [str(row.definition_id) for row in objs], {}, set(), []
 
 
-class DefinitionList(ChangeList):
+class DefinitionList(FilteredList):
     """The current version of each definition."""
 
     def get_queryset(self, request: HttpRequest, *args: Any) -> QuerySet[Any]:

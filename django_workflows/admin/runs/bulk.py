@@ -65,7 +65,8 @@ def _act(
 ) -> HttpResponse | None:
     """Ask whether it shall be done, or do it to each run and tell what became of it."""
     # Whatever the list shows meanwhile, and never more than was on the page.
-    ids = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    given = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    ids = [run_id for run_id in given if "\0" not in run_id]
     reason = request.POST.get("reason", "").strip() if verb in WITH_REASON else ""
     if request.POST.get("post") != "yes":
         return _ask(admin, request, verb, ids)

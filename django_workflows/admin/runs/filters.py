@@ -28,6 +28,8 @@ from django_workflows.store.health import database_now
 ATTRIBUTE = "attributes."
 #: Names offered by a filter, at most; any other can be written into the address.
 _MOST = 100
+#: Attributes by which a list is narrowed at once. Databases bear some hundreds.
+_MOST_ATTRIBUTES = 50
 #: Runs of a workflow that are asked for their versions: those started last.
 _RECENT = 1_000
 #: Runs whose ids begin alike that a search finds.
@@ -257,6 +259,8 @@ class AttributesFilter(ListFilter):
         return bool(self.given)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if sum(map(len, self.given.values())) > _MOST_ATTRIBUTES:
+            raise IncorrectLookupParameters
         for name, values in self.given.items():
             for value in values:
                 wanted = _without_nul(name.removeprefix(ATTRIBUTE))

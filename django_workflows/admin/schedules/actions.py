@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import WorkflowsAdmin
 from django_workflows.admin.forms.fields import MomentField
+from django_workflows.admin.payloads import refusal_text
 from django_workflows.admin.permissions import may
 from django_workflows.admin.runs.steering import log_change
 from django_workflows.admin.schedules.times import COUNT, clock, show_times
@@ -64,7 +65,7 @@ def act(
         with transaction.atomic(using=router.db_for_write(LogEntry)):
             _SIMPLE[verb](model_admin, request, schedule)
     except _REFUSALS as error:
-        messages.error(request, str(error))
+        messages.error(request, refusal_text(request, error))
     return _back(schedule)
 
 
@@ -141,7 +142,7 @@ def _backfill(
             with transaction.atomic(using=router.db_for_write(LogEntry)):
                 _make_up(model_admin, request, schedule, form)
         except _REFUSALS as error:
-            messages.error(request, str(error))
+            messages.error(request, refusal_text(request, error))
         return _back(schedule)
     shown = show_times(schedule, [*form.times[:COUNT], *form.times[COUNT:][-1:]])
     context = {

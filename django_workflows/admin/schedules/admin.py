@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from django_workflows.admin.addresses import run_url, runs_url
-from django_workflows.admin.base import WorkflowsAdmin, column, time_html
+from django_workflows.admin.base import FilteredList, WorkflowsAdmin, column, time_html
 from django_workflows.admin.payloads import payload_of
 from django_workflows.admin.permissions import may_see_payloads
 from django_workflows.admin.schedules.actions import VERBS, act, possible
@@ -208,13 +208,15 @@ class ScheduleAdmin(WorkflowsAdmin[Schedule]):
         return [*own, *super().get_urls()]
 
     def act_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
         schedule = self.get_object(request, unquote(object_id))
         if schedule is None:
             raise Http404
         return act(self, request, schedule, verb)
 
 
-class ScheduleList(ChangeList):
+class ScheduleList(FilteredList):
     """The list, whose rows know their newest run and what the user may know of it."""
 
     def get_results(self, request: HttpRequest) -> None:

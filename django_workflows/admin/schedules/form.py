@@ -126,6 +126,10 @@ class ScheduleForm(_ModelForm):
             known = {NON_FIELD_ERRORS, *self.fields}
             problems: dict[str, list[ValidationError]] = {}
             for name, found in error.error_dict.items():
+                if name in ARGUMENTS and name not in known:
+                    # What is wrong may repeat them.
+                    text = _("Its arguments, which you may not see, do not fit.")
+                    found = [ValidationError(text)]
                 place = name if name in known else NON_FIELD_ERRORS
                 problems.setdefault(place, []).extend(found)
             error = ValidationError(problems)
