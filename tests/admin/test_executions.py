@@ -83,6 +83,15 @@ def test_lists_and_the_dashboard_name_it_so_at_no_cost(
     assert queries(lambda: admin_client.get(LIST)) == before
 
 
+def test_the_list_can_be_narrowed_to_them(admin_client: Client) -> None:
+    run = execution()
+    start(other)
+    url = links(admin_client.get(LIST).content.decode())["executions of definitions"]
+    assert url == f"?workflow={WORKFLOW}"
+    shown = admin_client.get(LIST + url).context["cl"].result_list
+    assert [each.pk for each in shown] == [run.pk]
+
+
 def test_blocked_ones_are_counted_by_definition(
     admin_client: Client, workflows: WorkflowTester
 ) -> None:

@@ -20,6 +20,7 @@ from django_workflows.core.durations import to_seconds
 from django_workflows.models import Run
 from django_workflows.models.run import RunQuerySet
 from django_workflows.replay.definitions import registry
+from django_workflows.replay.registry import EXECUTING
 from django_workflows.store.attributes import attribute_is
 from django_workflows.store.database import alias
 from django_workflows.store.distinct import distinct_values
@@ -87,6 +88,13 @@ class WorkflowFilter(NamesFilter):
         names = {workflow.name for workflow in registry.all_workflows()}
         stored = distinct_values(Run, "workflow", _MOST)
         return sorted(names | {registry.current_name(name) for name in stored})
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        said = {EXECUTING: _("executions of definitions")}
+        names = [name for name, _name in super().lookups(request, model_admin)]
+        return sorted(
+            ((name, said.get(name, name)) for name in names), key=lambda each: each[1]
+        )
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Any]
