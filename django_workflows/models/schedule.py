@@ -137,6 +137,10 @@ class Schedule(models.Model):
 
         schedules.clean(self)
 
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """`clean` looks for the name, and in the database that keeps the schedules:
+        Django would ask the one that its routers name."""
+
     @classmethod
     def from_db(
         cls,
