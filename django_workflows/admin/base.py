@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import ModelAdmin, display
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -53,10 +54,16 @@ class WorkflowsAdmin(_ModelAdmin[Row]):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Row | None:
-        """The row with this key; none has one that PostgreSQL would refuse."""
+        """The row with this key; none has one that PostgreSQL would refuse.
+
+        An address may have it as it is: Django takes `_3E` for a quoted `>` there.
+        """
         if "\0" in object_id:
             return None
-        return super().get_object(request, object_id, from_field)
+        found = super().get_object(request, object_id, from_field)
+        if found is None and quote(object_id) != object_id:
+            found = super().get_object(request, quote(object_id), from_field)
+        return found
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return FilteredList

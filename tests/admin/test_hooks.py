@@ -126,6 +126,20 @@ YES = {"approved": "on", "by": "Ada", "limit": "99.50", "notes": '["fine"]'}
 # -- resuming -------------------------------------------------------------------------
 
 
+def test_the_page_is_there_whether_its_id_is_quoted_or_not(
+    admin_client: Client, begin: Any
+) -> None:
+    begin(waiting)
+    for hook_id in ("hook_3EABC", "hook_5F3E", "hook_ABC"):
+        Hook.objects.update(id=hook_id)
+        for written in (hook_id, quote(hook_id)):
+            for name in ("change", "history", "resume"):
+                url = reverse(f"admin:django_workflows_hook_{name}", args=[written])
+                send = admin_client.post if name == "resume" else admin_client.get
+                answer = send(url, {"payload": "{"})
+                assert answer.status_code == 200, url
+
+
 def test_what_is_posted_to_the_page_of_a_hook_is_a_payload(
     admin_client: Client, workflows: WorkflowTester, begin: Any
 ) -> None:
@@ -392,9 +406,6 @@ def test_hooks_are_found_by_their_ids_and_runs(
     for term in ("first", "%", run.pk[:-1]):
         told = read(admin_client, f"{reverse(LIST)}?{urlencode({'q': term})}")
         assert run.pk not in told
-    told = read(admin_client, f"{reverse(LIST)}?run__id__exact={other.pk}")
-    assert other.pk in told
-    assert run.pk not in told
 
 
 def queries(client: Client, url: str) -> int:
@@ -444,8 +455,8 @@ def test_of_many_open_hooks_some_are_on_the_page_and_a_link_leads_to_all(
     run = begin(waiting, 12)
     page = admin_client.get(run_url(run)).text
     assert page.count("Send this payload") == 10
-    assert f"{reverse(LIST)}?run__id__exact={run.pk}" in page
-    link = f"{reverse(LIST)}?run__id__exact={run.pk}"
+    assert f"{reverse(LIST)}?q={run.pk}" in page
+    link = f"{reverse(LIST)}?q={run.pk}"
     assert read(admin_client, link).count(run.pk) == 12
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import display
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -158,7 +158,8 @@ class HookAdmin(LongListAdmin[Hook]):
 
     def _find(self, hook_id: str) -> Hook | None:
         hooks = Hook.objects.using(alias()).select_related("run")
-        return hooks.filter(pk=hook_id.replace("\0", "")).first()
+        hook_id = hook_id.replace("\0", "")
+        return hooks.filter(pk__in=(hook_id, quote(hook_id))).first()
 
     def _gone(self, request: HttpRequest) -> HttpResponse:
         messages.error(

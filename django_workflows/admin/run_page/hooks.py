@@ -60,7 +60,7 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     shown = past[-MOST_PAST:][::-1]
     if subject.shows_payloads:
         add_payloads(shown)
-    query = urlencode({"run__id__exact": subject.run.pk})
+    query = urlencode({"q": subject.run.pk})
     is_seen = subject.request.user.has_perm("django_workflows.view_hook")
     return {
         "opened": opened,
