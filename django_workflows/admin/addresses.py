@@ -29,4 +29,4 @@ def runs_url(**attributes: str) -> str:
 
 def _part(key: str) -> str:
     """A key as a part of an address of the admin: as it is, if that is clear."""
-    return key if unquote(key) == key else quote(key)
+    return key if unquote(key) == key and key.isprintable() else quote(key)

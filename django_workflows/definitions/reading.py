@@ -39,7 +39,9 @@ def examine(source: Source) -> tuple[WorkflowDefinition | None, list[str]]:
     if raw is None:
         kind = type(source).__name__
         return None, [f"a definition is an object with id and steps, not {kind}"]
-    problems: list[str] = []
+    problems = _text_problems(raw)
+    if problems:
+        return None, problems
     steps = _parts(StepDefinition, raw, "steps", problems)
     triggers = _parts(Trigger, raw, "triggers", problems)
     raw |= {"steps": [], "triggers": []}
@@ -50,6 +52,29 @@ def examine(source: Source) -> tuple[WorkflowDefinition | None, list[str]]:
     problems += find_problems(whole)
     problems += _json_problems(whole)
     return (None if problems else whole), problems
+
+
+def _text_problems(raw: Mapping[Any, Any]) -> list[str]:
+    """Texts that databases do not take, or that cannot be read again once stored."""
+    name = raw.get("name")
+    has_nul = isinstance(name, str) and "\0" in name
+    problems = [f"name: {name!a} has a NUL"] if has_nul else []
+    waiting: list[tuple[str, Any]] = [("", raw)]
+    while waiting and len(problems) < _MOST_PROBLEMS:
+        place, value = waiting.pop()
+        if isinstance(value, str):
+            if any("\ud800" <= letter <= "\udfff" for letter in value):
+                problems.append(f"{place}: {value!a} has half of a surrogate pair")
+        elif isinstance(value, Part):
+            waiting.append((place, vars(value)))
+        elif isinstance(value, Mapping):
+            for key, each in value.items():
+                waiting.append((f"{place}, a key" if place else "a key", key))
+                inner = ascii(key)[1:-1] if isinstance(key, str) else str(key)
+                waiting.append((f"{place}.{inner}" if place else inner, each))
+        elif isinstance(value, list | tuple):
+            waiting += [(f"{place}[{n}]", each) for n, each in enumerate(value)]
+    return problems
 
 
 def _raw(source: Any) -> dict[Any, Any] | None:

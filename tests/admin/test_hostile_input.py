@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,11 +11,12 @@ from django.contrib.admin.utils import quote as quoted
 from django.test import Client
 from django.urls import reverse
 
-from django_workflows import create_schedule, workflow
-from django_workflows.models import Run
+from django_workflows import create_schedule, start, workflow
+from django_workflows.models import Definition, Run, Schedule
 from django_workflows.testing import WorkflowTester
 from tests.admin.browsing import what_a_browser_sends
-from tests.admin.pages import client_of, user_with
+from tests.admin.pages import client_of, run_url, text_of, user_with
+from tests.admin.panels import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +109,41 @@ def test_very_many_attributes_are_refused(admin_client: Client) -> None:
     many = urlencode([(f"attributes.a{number}", "1") for number in range(900)])
     answer: Any = admin_client.get(f"{_page('run')}?{many}")
     assert answer["Location"].endswith("?e=1")
+
+
+@pytest.mark.parametrize("text", ["\ud800", {"\ud800": 1}])
+def test_a_definition_that_could_not_be_read_again_is_refused(
+    admin_client: Client, text: Any
+) -> None:
+    """Stored, it would break the page of every other definition."""
+    step = {"id": "one", "action": "noop", "params": {"said": text}}
+    definition = {"id": "odd", "name": "Odd", "steps": [step]}
+    sent = {"text": json.dumps(definition), "based_on": "0"}
+    answer: Any = admin_client.post(_page("definition", "add"), sent)
+    said = text_of(answer.content.decode())
+    assert r"'\ud800' has half of a surrogate pair" in said
+    assert not Definition.objects.exists()
+
+
+def test_null_characters_are_no_part_of_reasons_and_notes(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = start(shop)
+    answer: Any = admin_client.post(
+        run_url(run, "cancel"), {"post": "yes", "reason": "too\0 late"}, follow=True
+    )
+    assert "too late" in text_of(answer.content.decode())
+    schedule = create_schedule("nightly", shop, interval="1d")
+    url = _page("schedule", "pause", schedule.pk)
+    admin_client.post(url, {"note": "over\0 Easter"})
+    assert Schedule.objects.get().note == "over Easter"
+    for page in ("code", "start"):
+        url = _page("definition", page)
+        assert admin_client.get(url, {"id": "a\0b"}).status_code == 404
+
+
+def test_the_way_back_of_a_hook_may_be_odd(admin_client: Client) -> None:
+    url = _page("hook", "resume", "gone")
+    answer: Any = admin_client.post(f"{url}?{urlencode({'run': '//e.org' + chr(10)})}")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(_page("run"))

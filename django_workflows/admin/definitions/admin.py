@@ -277,6 +277,8 @@ def _query(definition_id: str) -> str:
 def _current(definition_id: str) -> Current | None:
     """What an id means now; None also if the class of it makes no sense, of which the
     system checks tell."""
+    if "\0" in definition_id:  # which PostgreSQL refuses
+        return None
     try:
         return current_of(definition_id)
     except InvalidDefinitionError:

@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from django_workflows.admin.definitions.form import pretty
 from django_workflows.admin.definitions.graphs import picture_of
@@ -24,6 +25,8 @@ from django_workflows.store.database import alias
 
 #: Versions, and executions, that a page shows.
 SHOWN = 20
+#: Lines of a version that are compared; with many more it takes minutes.
+MOST_LINES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,12 @@ def _diff(one: WorkflowDefinition, other: WorkflowDefinition) -> str:
     """What differs between two versions; empty if they are one."""
     if one.version == other.version:
         return ""
+    before, after = pretty(one).splitlines(), pretty(other).splitlines()
+    if len(before) + len(after) > 2 * MOST_LINES:
+        return _("They are too long to be compared here.")
     lines = unified_diff(
-        pretty(one).splitlines(),
-        pretty(other).splitlines(),
+        before,
+        after,
         f"version {one.version}",
         f"version {other.version}",
         lineterm="",

@@ -20,7 +20,12 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.permissions import VERBS, may
-from django_workflows.admin.runs.steering import LONGEST_REASON, WITH_REASON, steer
+from django_workflows.admin.runs.steering import (
+    LONGEST_REASON,
+    WITH_REASON,
+    reason_in,
+    steer,
+)
 from django_workflows.admin.runs.steering_pages import EFFECTS
 from django_workflows.models import Run
 from django_workflows.store.control.bulk import BulkResult, for_each
@@ -67,7 +72,7 @@ def _act(
     # Whatever the list shows meanwhile, and never more than was on the page.
     given = request.POST.getlist(ACTION_CHECKBOX_NAME)
     ids = [run_id for run_id in given if "\0" not in run_id]
-    reason = request.POST.get("reason", "").strip() if verb in WITH_REASON else ""
+    reason = reason_in(request, verb)
     if request.POST.get("post") != "yes":
         return _ask(admin, request, verb, ids)
     if len(reason) > LONGEST_REASON:

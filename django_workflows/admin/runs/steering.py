@@ -93,6 +93,13 @@ def steer(request: HttpRequest, run: Run, verb: str, reason: str = "") -> Run:
     return noted(lambda: _act(request, run, verb, reason))
 
 
+def reason_in(request: HttpRequest, verb: str) -> str:
+    """The reason that was sent, as databases take it; empty for what needs none."""
+    if verb not in WITH_REASON:
+        return ""
+    return request.POST.get("reason", "").replace("\0", "").strip()
+
+
 def fork(request: HttpRequest, run: Run, from_step: str) -> Run:
     """Start a fork of a run, and note in the admin's log who did it.
 

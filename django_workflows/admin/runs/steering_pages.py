@@ -27,6 +27,7 @@ from django_workflows.admin.runs.steering import (
     WITH_REASON,
     fork,
     possible,
+    reason_in,
     steer,
 )
 from django_workflows.errors import WorkflowError
@@ -131,7 +132,7 @@ class SteeringPages(_Admin):
         return self._ask(request, run, verb)
 
     def _steer(self, request: HttpRequest, run: Run, verb: str) -> HttpResponse:
-        reason = request.POST.get("reason", "").strip() if verb in WITH_REASON else ""
+        reason = reason_in(request, verb)
         if len(reason) > LONGEST_REASON:
             text = _("The reason is too long: at most %(count)d characters.")
             messages.error(request, text % {"count": LONGEST_REASON})

@@ -70,7 +70,7 @@ def act(
 
 
 def _pause(model_admin: Admin, request: HttpRequest, schedule: Schedule) -> None:
-    note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
+    note = request.POST.get("note", "").replace("\0", "").strip()[:LONGEST_NOTE]
     schedule.pause(note)
     done = _("Paused")
     model_admin.log_change(request, schedule, f"{done}: {note}" if note else done)
