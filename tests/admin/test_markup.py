@@ -59,6 +59,6 @@ def test_markup_is_shown_and_no_page_has_scripts_of_its_own(
         for url, html in crawl(admin_client):
             content = html.partition('id="content"')[2]
             found = _FORBIDDEN.search(_VALUE.sub('""', content))
-            assert found is None, f"{url}: {found[0] if found else ''}"
+            assert found is None, url
             seen += "&lt;img src=x" in content
         assert seen > 10
