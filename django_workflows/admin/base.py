@@ -11,7 +11,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -34,7 +34,17 @@ else:
 
 class FilteredList(ChangeList):
     """A list that is narrowed by its filters only. Django takes any field of the row in
-    an address; with `?token__startswith=` a secret is found letter by letter."""
+    an address; with `?token__startswith=` a secret is found letter by letter.
+
+    What Django calls `status__exact` in its own filters is a filter's `status`.
+    """
+
+    def __init__(self, request: HttpRequest, *args: Any, **options: Any) -> None:
+        address = QueryDict(mutable=True)
+        for name, values in request.GET.lists():
+            address.setlist(name.removesuffix("__exact"), values)
+        request.GET = QueryDict(address.urlencode())
+        super().__init__(request, *args, **options)
 
     def get_filters(self, request: HttpRequest) -> Any:
         found: Any = super().get_filters(request)

@@ -335,3 +335,15 @@ def test_nobody_adds_or_deletes_runs_here(
     user = django_user_model.objects.create_user("eve", is_staff=True)
     client.force_login(user)
     assert client.get(reverse(URL)).status_code == 403
+
+
+def test_filters_are_found_by_the_names_that_django_would_give(
+    admin_client: Client,
+) -> None:
+    run, other = start(quiet), start(sleeping)
+    other.terminate()
+    assert rows(admin_client, status__exact="terminated") == [other.pk]
+    text = text_of(admin_client, status__exact="pending", queue__exact="default")
+    assert run.pk in text
+    assert other.pk not in text
+    assert "__exact" not in text
