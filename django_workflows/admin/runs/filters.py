@@ -152,6 +152,23 @@ class BlockedFilter(SimpleListFilter):
         return queryset.blocked()
 
 
+class ParentFilter(SimpleListFilter):
+    """The children of a run. It is shown while there is one."""
+
+    title = gettext_lazy("parent")
+    parameter_name = "parent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = self.value()
+        return [] if chosen is None else [(chosen, chosen)]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> QuerySet[Any] | None:
+        chosen = self.value()
+        return None if chosen is None else queryset.filter(parent=_without_nul(chosen))
+
+
 class CreatedFilter(ListFilter):
     """Runs created within some time up to now, or between two points in time."""
 
@@ -293,6 +310,7 @@ class AttributesFilter(ListFilter):
 FILTERS = (
     StatusFilter,
     BlockedFilter,
+    ParentFilter,
     CreatedFilter,
     WorkflowFilter,
     VersionFilter,
