@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
@@ -30,6 +30,18 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 
+#: What takes long and is much the same on each database is tried on one of them, the
+#: one on which it finds more: what pages and browsers show on the quickest, what
+#: processes do to each other on the one with a server.
+_ON_ONE_DATABASE = {
+    "tests/admin/test_markup.py": "sqlite",
+    "tests/admin/test_numbers.py": "sqlite",
+    "tests/admin/test_secrets.py": "sqlite",
+    "tests/api/test_openapi_conformance.py": "postgresql",
+    "tests/browser/": "sqlite",
+    "tests/push/test_daphne.py": "postgresql",
+    "tests/rehearsal/": "postgresql",
+}
 #: What lets a test touch the database, besides the mark `django_db`.
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
@@ -47,9 +59,12 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out what `--needs-database` says; who digs deeper has the time for it."""
-    if PROFILE == "long":
-        for item in items:
+    for item in items:
+        if PROFILE == "long":
             item.add_marker(pytest.mark.timeout(0))
+        for place, vendor in _ON_ONE_DATABASE.items():
+            if item.nodeid.startswith(place) and connection.vendor != vendor:
+                item.add_marker(pytest.mark.skip(f"{place} is tried on {vendor} only"))
     if config.getoption("--needs-database"):
         others = [item for item in items if not _asks_for_database(item)]
         items[:] = [item for item in items if _asks_for_database(item)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
@@ -19,8 +18,6 @@ def console(
     page: Page, live_server: LiveServer, transactional_db: None, sessions_end: None
 ) -> Console:
     """The console of a site in this process, with a superuser logged in."""
-    if connection.vendor != "sqlite":
-        pytest.skip("a browser sees no database: the pages are looked at on SQLite")
     console = Console(page, live_server.url)
     console.log_in(User.objects.create_superuser("ada"))
     return console
