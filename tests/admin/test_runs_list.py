@@ -190,21 +190,24 @@ def test_filters_by_time(admin_client: Client, settings: Any) -> None:
 def test_filters_offer_what_there_is(admin_client: Client) -> None:
     start_many(quiet.options(queue="mail"), [("a",), ("b",)])
     start_many(quiet.options(queue="art"), [("a",)])
+    start(renamed)
+    Run.objects.for_workflow(renamed).update(workflow="old_name")
     Run.objects.filter(queue="art").update(workflow="gone.from.the.code")
     Run.objects.filter(queue="mail").update(version="2026-1")
     text = text_of(admin_client)
-    assert choices(text, "queue") == ["All", "art", "mail"]
+    assert choices(text, "queue") == ["All", "art", "default", "mail"]
     offered = choices(text, "workflow")
     assert {quiet.name, renamed.name, "gone.from.the.code"} <= set(offered)
     assert offered[1:] == sorted(offered[1:])
     assert "old_name" not in offered
+    assert sleeping.name not in offered  # of which there is no run
     assert choices(text, "version") == []
     text = text_of(admin_client, workflow=quiet.name)
     assert choices(text, "version") == ["All", "2026-1"]
     assert choices(text, "attribute") == []
     # What is chosen can be unchosen, even if there is none of it.
     text = text_of(admin_client, queue="none", **{"attributes.customer": "7"})
-    assert choices(text, "queue") == ["All", "art", "mail", "none"]
+    assert choices(text, "queue") == ["All", "art", "default", "mail", "none"]
     assert choices(text, "attribute") == ["All", "customer = 7"]
 
 

@@ -85,9 +85,8 @@ class WorkflowFilter(NamesFilter):
     parameter_name = "workflow"
 
     def names(self, request: HttpRequest) -> list[str]:
-        names = {workflow.name for workflow in registry.all_workflows()}
         stored = distinct_values(Run, "workflow", _MOST)
-        return sorted(names | {registry.current_name(name) for name in stored})
+        return sorted({registry.current_name(name) for name in stored})
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         said = {EXECUTING: _("executions of definitions")}

@@ -41,7 +41,7 @@ def test_a_run_is_started_and_gets_what_it_waits_for(
     axe(page)
     if SHOTS:
         hooks.screenshot(path=Path(SHOTS) / "admin-hooks.png")
-    hooks.get_by_role("button", name="Resume").click()
+    hooks.get_by_role("button", name="Send this payload").click()
     expect(page.locator(".messagelist")).to_contain_text("sent to the run")
     workflows.advance("4d")
     page.reload()
