@@ -34,13 +34,26 @@ settings.load_profile(PROFILE)
 #: one on which it finds more: what pages and browsers show on the quickest, what
 #: processes do to each other on the one with a server.
 _ON_ONE_DATABASE = {
-    "tests/admin/test_markup.py": "sqlite",
-    "tests/admin/test_numbers.py": "sqlite",
-    "tests/admin/test_secrets.py": "sqlite",
-    "tests/api/test_openapi_conformance.py": "postgresql",
-    "tests/browser/": "sqlite",
-    "tests/push/test_daphne.py": "postgresql",
-    "tests/rehearsal/": "postgresql",
+    "sqlite": (
+        *(
+            f"tests/admin/test_{name}.py"
+            for name in (
+                *("access", "bulk", "definitions", "hooks", "markup", "numbers"),
+                *("projects", "questions", "schedules", "secrets", "start"),
+                *("steering", "steering_pages", "steps_panel", "streams_panel"),
+            )
+        ),
+        "tests/browser/",
+        "tests/docs/",
+        "tests/faults/processes/test_timeouts.py",
+    ),
+    "postgresql": (
+        "tests/api/test_openapi_conformance.py",
+        "tests/faults/processes/test_processes.py",
+        "tests/push/test_daphne.py",
+        "tests/rehearsal/",
+        "tests/webhooks/test_processes.py",
+    ),
 }
 #: What lets a test touch the database, besides the mark `django_db`.
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
@@ -62,9 +75,9 @@ def pytest_collection_modifyitems(
     for item in items:
         if PROFILE == "long":
             item.add_marker(pytest.mark.timeout(0))
-        for place, vendor in _ON_ONE_DATABASE.items():
-            if item.nodeid.startswith(place) and connection.vendor != vendor:
-                item.add_marker(pytest.mark.skip(f"{place} is tried on {vendor} only"))
+        for vendor, places in _ON_ONE_DATABASE.items():
+            if item.nodeid.startswith(places) and connection.vendor != vendor:
+                item.add_marker(pytest.mark.skip(f"is tried on {vendor} only"))
     if config.getoption("--needs-database"):
         others = [item for item in items if not _asks_for_database(item)]
         items[:] = [item for item in items if _asks_for_database(item)]
