@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
@@ -13,6 +13,15 @@ from django.http import HttpRequest
 
 from django_workflows.admin.base import FilteredList, RecordAdmin, Row
 from django_workflows.store.paging import parse_cursor, read_page
+
+
+class RelatedFilter(SimpleListFilter):
+    """Narrows a list to what belongs to one row, which links name. It is shown while
+    there is one."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = self.value()
+        return [] if chosen is None else [(chosen, chosen)]
 
 
 class KeysetChangeList(FilteredList):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import column, time_html
-from django_workflows.admin.keyset import LongListAdmin
+from django_workflows.admin.keyset import LongListAdmin, RelatedFilter
 from django_workflows.models import Event
 from django_workflows.replay import events as log
 
@@ -23,15 +23,11 @@ _TYPE = column("type", gettext_lazy("type"))
 _ABOUT = column("correlation_id", gettext_lazy("about"))
 
 
-class RunFilter(SimpleListFilter):
-    """The log of one run: its numbered events. It is shown while there is one."""
+class RunFilter(RelatedFilter):
+    """The log of one run: its numbered events."""
 
     title = gettext_lazy("run")
     parameter_name = "run"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = self.value()
-        return [] if chosen is None else [(chosen, chosen)]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Any]

@@ -16,6 +16,7 @@ from django.utils.timezone import is_naive, localtime, make_aware
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_workflows.admin.keyset import RelatedFilter
 from django_workflows.core.durations import to_seconds
 from django_workflows.models import Run
 from django_workflows.models.run import RunQuerySet
@@ -151,15 +152,11 @@ class BlockedFilter(SimpleListFilter):
         return queryset.blocked()
 
 
-class ParentFilter(SimpleListFilter):
-    """The children of a run. It is shown while there is one."""
+class ParentFilter(RelatedFilter):
+    """The children of a run."""
 
     title = gettext_lazy("parent")
     parameter_name = "parent"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = self.value()
-        return [] if chosen is None else [(chosen, chosen)]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Any]

@@ -32,7 +32,7 @@ from django_workflows.admin.runs.steering import (
 )
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Run
-from django_workflows.store.timeline import timeline
+from django_workflows.store.timeline import read_timeline
 
 #: What will happen.
 EFFECTS: dict[str, str | Promise] = {
@@ -160,7 +160,11 @@ class SteeringPages(_Admin):
                 return _to(run)
             messages.success(request, _("This is the new run, with the same history."))
             return _to(new)
-        steps = [each for each in timeline(run) if each.kind == "step" and each.seq]
+        steps = [
+            each
+            for each in read_timeline(run).operations
+            if each.kind == "step" and each.seq
+        ]
         if not steps:
             messages.error(request, _("The run has called no step so far."))
             return _to(run)
