@@ -36,8 +36,19 @@ ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 # Extras of pyproject.toml; each includes the ones before it.
 PURPOSES = ("demo", "test", "dev")
-#: An option of tests/conftest.py.
-NEEDS_DATABASE = "--needs-database"
+#: What databases after the first are spared: tests that ask for none, and what Chromium
+#: sees of the console: the same HTML from each, which `tests/admin` reads on all.
+SPARED = ("--needs-database", "--ignore=tests/browser/admin")
+#: Much of a test's time goes by in waiting for processes. The tests of one file stay
+#: together, as they may share what takes long to make. A process that dies is not
+#: replaced: another would begin with the test that killed it. Files keep their order:
+#: those with few tests are the slowest, and would all be left for the end.
+IN_PARALLEL = (
+    "--numprocesses=2",
+    "--dist=loadfile",
+    "--no-loadscope-reorder",
+    "--max-worker-restart=0",
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -160,7 +171,7 @@ def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
         )
         label = f"{description} ({versions})"
         if url:
-            yield pytest(python, label, url, [NEEDS_DATABASE, *arguments])
+            yield pytest(python, label, url, [*SPARED, *arguments])
         else:
             yield Outcome(label, 0, 0, 0, 0, exit_code=1)
         say("Waiting for the tests on SQLite")
@@ -169,7 +180,7 @@ def test_databases(python: Path, arguments: Sequence[str]) -> Iterator[Outcome]:
         shutil.copyfileobj(shown, sys.stdout)
     if scheme in {"mysql", "mariadb"}:
         label = f"{scheme} ({versions})"
-        yield pytest(python, label, given, [NEEDS_DATABASE, *arguments])
+        yield pytest(python, label, given, [*SPARED, *arguments])
 
 
 def pytest(
@@ -186,7 +197,8 @@ def pytest(
     say(f"Tests on {label}")
     with tempfile.TemporaryDirectory(prefix="django_workflows_") as folder:
         report = Path(folder) / "report.xml"
-        command = [str(python), "-m", "pytest", f"--junitxml={report}", *arguments]
+        command = [str(python), "-m", "pytest", f"--junitxml={report}", *IN_PARALLEL]
+        command += arguments
         began = time.monotonic()
         code = run(command, {"DATABASE_URL": url}, shown)
         seconds = time.monotonic() - began

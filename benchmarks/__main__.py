@@ -98,6 +98,8 @@ def _measure(fleet: Fleet, report: Report, options: argparse.Namespace) -> None:
                 progress(f"{report.peer}: {name}, repetition {rep + 1}")
                 known[name](bench, rep)
                 fleet.check()
+    if bench.complaints:
+        sys.exit(f"too slow: {'; '.join(bench.complaints)}")
 
 
 if __name__ == "__main__":

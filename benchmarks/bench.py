@@ -60,6 +60,8 @@ class Bench:
     report: Report
     sizes: Sizes
     idle: float
+    #: What took longer than it may.
+    complaints: list[str] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def settle(self, seconds: float | None = None) -> None:

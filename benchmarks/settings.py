@@ -12,6 +12,10 @@ import os
 from benchmarks.databases import Database
 from django_workflows import q_cluster
 
+# Pages are made as the example project makes them.
+from example_project.settings import MIDDLEWARE as MIDDLEWARE
+from example_project.settings import TEMPLATES as TEMPLATES
+
 SECRET_KEY = "benchmarks only"
 ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
 USE_TZ = True
@@ -29,25 +33,6 @@ INSTALLED_APPS = [
 ]
 ROOT_URLCONF = "benchmarks.urls"
 STATIC_URL = "static/"
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
 DATABASES = {"default": Database(os.environ["BENCHMARKS_DATABASE"]).settings()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Whoever asks may follow a run, so that the way to it is what is measured.

@@ -69,9 +69,10 @@ if TYPE_CHECKING:
         uuid4,
     )
     from django_workflows.replay.defined_hooks import define_hook
-    from django_workflows.replay.definitions import Step, Workflow, step, workflow
+    from django_workflows.replay.definitions import Workflow, step, workflow
     from django_workflows.replay.hooks import Hook
     from django_workflows.replay.saga import Saga, saga
+    from django_workflows.replay.steps import Step
     from django_workflows.replay.streams import Writable, get_writable
     from django_workflows.replay.webhooks import Webhook, create_webhook
     from django_workflows.store.control.bulk import (
@@ -131,9 +132,10 @@ _HOMES = {
         "sleep start_child uuid4"
     ),
     "replay.defined_hooks": "define_hook",
-    "replay.definitions": "Step Workflow step workflow",
+    "replay.definitions": "Workflow step workflow",
     "replay.hooks": "Hook",
     "replay.saga": "Saga saga",
+    "replay.steps": "Step",
     "replay.streams": "Writable get_writable",
     "replay.webhooks": "Webhook create_webhook",
     "store.control.bulk": (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+import django
+
 from django_workflows import q_cluster
 from example_project.databases import database_from_url, sqlite
 from example_project.paths import VAR_DIR
@@ -83,8 +85,12 @@ WORKFLOWS = {
     "BASE_URL": "http://localhost:8000",
 }
 
-# Mails that the shop's processes send are written to standard output.
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+# Mails that the shop's processes send are written to standard output. Since 6.1 Django
+# wants them named in this way, and refuses to be told in both.
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # What writes the stories: a class with the methods of `stories.text_models.TextModel`.
 TEXT_MODEL = "example_project.stories.text_models.Storyteller"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator, Iterator
+from threading import current_thread, main_thread
+from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
+from tests.clocks import HandClock, attempt_clock_by_hand
 from tests.databases import empty, wait_for_sessions
 
 pytest_plugins = ["django_workflows.testing.plugin"]
@@ -30,31 +35,9 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 
-#: What takes long and is much the same on each database is tried on one of them, the
-#: one on which it finds more: what pages and browsers show on the quickest, what
-#: processes do to each other on the one with a server.
-_ON_ONE_DATABASE = {
-    "sqlite": (
-        *(
-            f"tests/admin/test_{name}.py"
-            for name in (
-                *("access", "bulk", "definitions", "hooks", "markup", "numbers"),
-                *("projects", "questions", "schedules", "secrets", "start"),
-                *("steering", "steering_pages", "steps_panel", "streams_panel"),
-            )
-        ),
-        "tests/browser/",
-        "tests/docs/",
-        "tests/faults/processes/test_timeouts.py",
-    ),
-    "postgresql": (
-        "tests/api/test_openapi_conformance.py",
-        "tests/faults/processes/test_processes.py",
-        "tests/push/test_daphne.py",
-        "tests/rehearsal/",
-        "tests/webhooks/test_processes.py",
-    ),
-}
+#: Seconds after which a test that took too long, and is still not over, is told again.
+INTERRUPTED_AGAIN = 60
+
 #: What lets a test touch the database, besides the mark `django_db`.
 _DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
@@ -68,6 +51,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests are made, which stay to the end: whoever collects garbage need
+    not look at them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -75,13 +70,21 @@ def pytest_collection_modifyitems(
     for item in items:
         if PROFILE == "long":
             item.add_marker(pytest.mark.timeout(0))
-        for vendor, places in _ON_ONE_DATABASE.items():
-            if item.nodeid.startswith(places) and connection.vendor != vendor:
-                item.add_marker(pytest.mark.skip(f"is tried on {vendor} only"))
     if config.getoption("--needs-database"):
         others = [item for item in items if not _asks_for_database(item)]
         items[:] = [item for item in items if _asks_for_database(item)]
         config.hook.pytest_deselected(items=others)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(
+    item: pytest.Item, settings: Any
+) -> Generator[None, object, object]:
+    """A test whose code swallows what ends it is interrupted again and again."""
+    answer = yield
+    if settings.method == "signal" and current_thread() is main_thread():
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, INTERRUPTED_AGAIN)
+    return answer
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -107,6 +110,13 @@ def _quick_flush() -> Iterator[None]:
 
     with patch.object(TransactionTestCase, "_fixture_teardown", empty_all):
         yield
+
+
+@pytest.fixture
+def attempt_clock() -> Iterator[HandClock]:
+    """Attempts are late, or too long silent, by this clock, which stands still."""
+    with attempt_clock_by_hand() as clock:
+        yield clock
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,14 @@ def empty(database: BaseDatabaseWrapper) -> None:
             cursor.execute(f"DELETE FROM {quote(name)}")
 
 
+def rows_read() -> int:
+    """The entries of tables and indexes that were read for this connection so far.
+    MySQL and MariaDB count them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        return sum(int(value) for _name, value in cursor.fetchall())
+
+
 def wait_for_sessions() -> None:
     """Wait until the server has seen that the sessions of killed processes are over.
 
@@ -119,7 +127,7 @@ def wait_for_sessions() -> None:
     """
     if connection.vendor != "postgresql":
         return
-    end = time.monotonic() + 20
+    end = time.monotonic() + 90
     while True:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -86,7 +86,7 @@ def start(cleanup: ExitStack, name: str) -> str:
 
 def inspect(url: str) -> str:
     """Return a description of a server; raise if the tests could not use it."""
-    with psycopg.connect(with_name(url, "postgres"), connect_timeout=3) as connection:
+    with psycopg.connect(with_name(url, "postgres"), connect_timeout=60) as connection:
         row = connection.execute(
             "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
         ).fetchone()

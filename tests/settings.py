@@ -49,6 +49,9 @@ INSTALLED_APPS = [
     "tests.app",
 ]
 
+# Django 6.1 wants to be told how mail is sent.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -12,11 +12,14 @@ from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
 
+from django_workflows.admin.durations import time_apart
 from django_workflows.store.database import alias
 
 Row = TypeVar("Row", bound=Model)
@@ -32,7 +35,7 @@ else:
             return cls
 
 
-class FilteredList(ChangeList):
+class FilteredChangeList(ChangeList):
     """A list that is narrowed by its filters only. Django takes any field of the row in
     an address; with `?token__startswith=` a secret is found letter by letter.
 
@@ -57,6 +60,8 @@ class FilteredList(ChangeList):
 class WorkflowsAdmin(_ModelAdmin[Row]):
     """Pages of one model, whose table may lie in another database than the users'."""
 
+    change_list_template = "admin/django_workflows/list.html"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Row]:
         """All rows there are, in the database that keeps workflows."""
         return super().get_queryset(request).using(alias())
@@ -75,8 +80,15 @@ class WorkflowsAdmin(_ModelAdmin[Row]):
             found = super().get_object(request, quote(object_id), from_field)
         return found
 
+    def not_found(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Django's answer where there is no row of this key: a message, elsewhere."""
+        answer: HttpResponse = self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined]
+            request, self.opts, object_id
+        )
+        return answer
+
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        return FilteredList
+        return FilteredChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -84,6 +96,30 @@ class WorkflowsAdmin(_ModelAdmin[Row]):
         """The list, named by what it lists."""
         context = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, context | (extra_context or {}))
+
+    def own_url(
+        self, name: str, view: Callable[..., HttpResponse], *, is_of_row: bool = True
+    ) -> URLPattern:
+        """Where a page is besides those that Django has, and named as these are: below
+        the page of a row, or of the list."""
+        route = f"<path:object_id>/{name}/" if is_of_row else f"{name}/"
+        full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return path(route, self.admin_site.admin_view(view), name=full_name)
+
+    def page(
+        self, request: HttpRequest, template: str, context: dict[str, Any]
+    ) -> TemplateResponse:
+        """A page besides those that Django has, from a template of
+        `admin/django_workflows/` that extends its `page.html`. The context needs to
+        have a title."""
+        common = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "has_view_permission": self.has_view_permission(request),
+        }
+        name = f"admin/django_workflows/{template}"
+        return TemplateResponse(request, name, common | context)
 
 
 class RecordAdmin(WorkflowsAdmin[Row]):
@@ -97,17 +133,11 @@ class RecordAdmin(WorkflowsAdmin[Row]):
         return {}
 
     def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Row | None = None,
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> HttpResponse:
-        if obj is not None:
-            context |= self.page_of(request, obj)
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        if (row := context["original"]) is not None:
+            context |= self.page_of(request, row)
+        return super().render_change_form(request, context, *args, **options)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -119,13 +149,15 @@ class RecordAdmin(WorkflowsAdmin[Row]):
         return False
 
 
-def time_html(moment: datetime) -> SafeString:
-    """A time for lists, in the current time zone."""
+def time_html(moment: datetime, now: datetime | None = None) -> SafeString:
+    """A time for lists, in the current time zone; with how far it lies from now."""
     local = localtime(moment)
+    apart = "" if now is None else time_apart(moment, now)
     return format_html(
-        '<time datetime="{0}" title="{0}">{1}</time>',
+        '<time datetime="{0}" title="{0}">{1}</time>{2}',
         local.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S}",
+        format_html('<div class="dw-quiet">{}</div>', apart) if apart else "",
     )
 
 

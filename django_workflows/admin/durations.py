@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -33,6 +33,13 @@ def in_words(length: timedelta | float) -> str:
         return _two(_("%(count)d h"), _("%(count)d min"), *divmod(minutes, 60))
     hours = round(length / _HOUR)
     return _two(_("%(count)d d"), _("%(count)d h"), *divmod(hours, 24))
+
+
+def time_apart(moment: datetime, now: datetime) -> str:
+    """How far a time lies from now: "2 d 4 h ago", "in 3 min 5 s"."""
+    if moment > now:
+        return _("in %(time)s") % {"time": in_words(moment - now)}
+    return _("%(time)s ago") % {"time": in_words(now - moment)}
 
 
 def _two(large: str, small: str, count: int, rest: int) -> str:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
-from django_workflows.admin.base import FilteredList, RecordAdmin, Row
+from django_workflows.admin.base import FilteredChangeList, RecordAdmin, Row
+from django_workflows.admin.filters import ValueFilter
 from django_workflows.store.paging import parse_cursor, read_page
 
 
-class RelatedFilter(SimpleListFilter):
-    """Narrows a list to what belongs to one row, which links name. It is shown while
-    there is one."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = self.value()
-        return [] if chosen is None else [(chosen, chosen)]
-
-
-class KeysetChangeList(FilteredList):
+class KeysetChangeList(FilteredChangeList):
     """A list whose pages begin behind the last row of the one before.
 
     Its order is that of the admin's `ordering`: fields of the model, the last one
@@ -53,6 +45,7 @@ class KeysetChangeList(FilteredList):
             cursor,
             is_descending=ordering[0].startswith("-"),
             size=self.list_per_page,
+            kinds=self._kinds(),
         )
         self.is_first_page = cursor is None
         self.result_list = self.page.rows
@@ -74,6 +67,13 @@ class KeysetChangeList(FilteredList):
     @property
     def previous_page_url(self) -> str | None:
         return self._url(self.page.previous)
+
+    def _kinds(self) -> list[Q]:
+        """What makes kinds of its rows: it is a list of several if a filter says so."""
+        for spec in self.filter_specs:
+            if isinstance(spec, ValueFilter) and (kinds := spec.kinds()):
+                return kinds
+        return []
 
     def _url(self, cursor: object) -> str | None:
         if cursor is None:

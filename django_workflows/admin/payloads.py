@@ -8,13 +8,17 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.permissions import may_see_payloads
+from django_workflows.core.rendering import text_to_show
 from django_workflows.errors import WorkflowError
 from django_workflows.replay.arguments import ArgumentsError
 
 #: Characters of one value in a page; the API and the command line show all of it.
 LONGEST = 20_000
+#: Said in place of what is not read, as it stands among many others.
+TOO_LONG = gettext_lazy("Too long to be shown here.")
 #: What is no longer than this needs no folding.
 _SHORT = 100
 
@@ -50,7 +54,7 @@ def refusal_text(request: HttpRequest, error: Exception) -> str:
     """Why something was not done. Errors of the project's code may repeat arguments:
     those who may not see payloads are told their types only."""
     if isinstance(error, WorkflowError | ArgumentsError) or may_see_payloads(request):
-        return str(error)
+        return text_to_show(str(error))
     return _("%(type)s: you may not see what it says, as it may repeat payloads.") % {
         "type": type(error).__name__
     }

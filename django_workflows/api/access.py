@@ -23,6 +23,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from django_workflows.conf import conf
+from django_workflows.core.ids import is_possible_id
 from django_workflows.models import Run
 from django_workflows.models.run import RunQuerySet
 from django_workflows.store.database import alias
@@ -102,8 +103,7 @@ def check_run(request: Request, view: APIView, run: Run) -> None:
 def find_run(request: Request, view: APIView, run_id: str) -> Run:
     """The run with this id, if the request may have it; raises Http404 otherwise."""
     run = None
-    # What no database could hold is asked of none.
-    if run_id.isascii() and "\0" not in run_id:
+    if is_possible_id(run_id):
         run = visible_runs(request).filter(pk=run_id).first()
     if run is None or not may_see(request, view, run):
         raise not_found()

@@ -25,6 +25,7 @@ from django_workflows.api import access, pages
 from django_workflows.api.openapi import ApiSchema
 from django_workflows.api.pagination import KeysetPagination
 from django_workflows.conf import conf
+from django_workflows.core.authorship import API
 from django_workflows.errors import (
     DuplicateRunError,
     HookConflictError,
@@ -34,12 +35,14 @@ from django_workflows.errors import (
     WorkflowError,
     WorkflowRunNotFoundError,
 )
+from django_workflows.http.discretion import takes_payloads
 from django_workflows.http.incoming import (
     UnacceptableBodyError,
     read_body,
     was_parsed,
 )
 from django_workflows.models import Run
+from django_workflows.store.people.actors import Actor, actor_of
 
 
 class Conflict(APIException):
@@ -105,8 +108,24 @@ class ErrorsInJSON(APIView):
         return response
 
 
-class WorkflowsViewSet(GenericViewSet[Any]):
-    """A view set of this app: who may use it, how much it reads, what it refuses.
+class WorkflowsView(APIView):
+    """A view of this app: who may use it, in which form it answers. URLs are not
+    versioned, whatever the project does with its own."""
+
+    versioning_class = None
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return access.authenticators()
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return access.permissions()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        return pages.renderers()
+
+
+class WorkflowsViewSet(WorkflowsView, GenericViewSet[Any]):
+    """A view set of this app: how much it reads, what it refuses.
 
     `workflows_scope` names the rate that limits requests, `scopes` those of single
     actions. What the engine refuses becomes the answer that fits.
@@ -120,7 +139,6 @@ class WorkflowsViewSet(GenericViewSet[Any]):
     )
     pagination_class: Any = KeysetPagination
     filter_backends: Any = ()
-    versioning_class = None
     #: Fields that lists are sorted by; the last one is unique.
     ordering: ClassVar[Sequence[str]] = ("created_at", "id")
     #: Actions whose rate is another one's than `workflows-read`.
@@ -130,22 +148,22 @@ class WorkflowsViewSet(GenericViewSet[Any]):
     def workflows_scope(self) -> str:
         return self.scopes.get(self.action or "", "workflows-read")
 
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return access.authenticators()
-
-    def get_permissions(self) -> Sequence[BasePermission]:
-        return access.permissions()
-
-    def get_renderers(self) -> list[BaseRenderer]:
-        return pages.renderers()
-
     def get_throttles(self) -> list[BaseThrottle]:
         return [*super().get_throttles(), WorkflowsThrottle()]
+
+    @takes_payloads
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anybody asks for the body, authentication included.
         _take_body(request._request)
         super().initial(request, *args, **kwargs)
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the request, in whose name it is told what is done."""
+        return actor_of(self.request.user, API)
 
     def find_run(self) -> Run:
         """The run that the URL names. Raises Http404 unless the request may have it."""

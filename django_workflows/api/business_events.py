@@ -73,7 +73,7 @@ class BusinessEventViewSet(WorkflowsViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         given = serializer.validated_data
-        with transaction.atomic(using=alias()):
+        with self.actor.acting(), transaction.atomic(using=alias()):
             runs = handle_event(
                 given["event"], given.get("data"), given.get("event_id")
             )

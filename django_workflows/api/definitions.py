@@ -12,19 +12,20 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_workflows.api.base import WorkflowsViewSet
+from django_workflows.api.base import Conflict, WorkflowsViewSet
 from django_workflows.api.openapi import describe
 from django_workflows.api.serializers import TextField, ValueField
 from django_workflows.core.rendering import to_json
 from django_workflows.definitions import (
     InvalidDefinitionError,
     WorkflowDefinition,
-    delete_definition,
     get_definition,
     list_definitions,
-    register,
+    people,
 )
 from django_workflows.definitions.schema import OnError
+from django_workflows.definitions.storing import UnreadableDefinitionError
+from django_workflows.store.people.actors import Actor
 
 EXAMPLE = {
     "id": "order-processing",
@@ -132,8 +133,12 @@ class DefinitionViewSet(WorkflowsViewSet):
     scopes = dict.fromkeys(("create", "update", "destroy"), "workflows-write")
 
     def get_object(self) -> WorkflowDefinition:
-        """The newest version of the definition that the URL names. Raises Http404."""
-        definition = get_definition(self.kwargs["id"])
+        """The newest version of the definition that the URL names. Raises Http404, and
+        Conflict for a row that somebody has damaged."""
+        try:
+            definition = get_definition(self.kwargs["id"])
+        except UnreadableDefinitionError as error:
+            raise Conflict(str(error)) from error
         if definition is None:
             raise not_there()
         return definition
@@ -151,7 +156,7 @@ class DefinitionViewSet(WorkflowsViewSet):
 
         Everything that is wrong with it is told at once, under `problems`.
         """
-        made = registered(request.data)
+        made = registered(self.actor, request.data)
         return Response(shown(made), status=status.HTTP_201_CREATED)
 
     @describe(responses=DefinitionSerializer)
@@ -166,12 +171,12 @@ class DefinitionViewSet(WorkflowsViewSet):
         data = request.data
         if isinstance(data, Mapping) and data.get("id", id) != id:
             raise ValidationError({"id": [f"this is the route of {id!r}"]})
-        return Response(shown(registered(data)))
+        return Response(shown(registered(self.actor, data)))
 
     @describe(responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         """Hide a definition: nothing starts from it any more, what runs goes on."""
-        if not delete_definition(id):
+        if not people.delete(self.actor, id):
             raise not_there()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -182,13 +187,13 @@ def shown(definition: WorkflowDefinition) -> dict[str, Any]:
     return {**content, "version": definition.version}
 
 
-def registered(data: Any) -> WorkflowDefinition:
+def registered(actor: Actor, data: Any) -> WorkflowDefinition:
     """What a body defines. Raises ValidationError, with every problem."""
     if isinstance(data, Mapping):
         # What is shown can be sent again.
         data = {name: value for name, value in data.items() if name != "version"}
     try:
-        return register(data)
+        return people.save(actor, data).definition
     except InvalidDefinitionError as error:
         raise ValidationError({"problems": error.problems}) from None
 

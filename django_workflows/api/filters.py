@@ -5,9 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.core.exceptions import ValidationError as FormError
+from django.db.models import Q, QuerySet
 from django.template import loader
-from django_filters.filters import CharFilter, ChoiceFilter, IsoDateTimeFilter
+from django_filters.fields import BaseCSVField
+from django_filters.filters import (
+    BaseInFilter,
+    CharFilter,
+    ChoiceFilter,
+    IsoDateTimeFilter,
+)
 from django_filters.rest_framework.backends import DjangoFilterBackend
 from django_filters.rest_framework.filterset import FilterSet
 from rest_framework.exceptions import ValidationError
@@ -18,16 +25,37 @@ from django_workflows.models import Event, Run, Step
 from django_workflows.models.run import RunQuerySet
 from django_workflows.replay import events as log
 from django_workflows.store.attributes import attribute_is
+from django_workflows.store.paging import kinds_of
 
 ATTRIBUTE = "attributes."
 #: Conditions on attributes in one request: databases do not take hundreds of them.
 MOST_ATTRIBUTES = 20
 
 
+class _SeveralField(BaseCSVField):
+    """Choices with commas between them; nothing between two commas is none."""
+
+    def clean(self, value: list[str] | None) -> list[str]:
+        if value and "" in value:
+            message = self.error_messages["invalid_choice"] % {"value": ""}
+            raise FormError(message, code="invalid_choice")
+        chosen: list[str] = super().clean(value or [])  # type: ignore[no-untyped-call]
+        return chosen
+
+
+class SeveralFilter(BaseInFilter, ChoiceFilter):
+    """Leaves what has one of the values given."""
+
+    base_field_class = _SeveralField
+
+
 class RunFilter(FilterSet):
     """Filters of the list of runs; all that are given have to hold."""
 
-    status = ChoiceFilter(choices=Run.Status.choices)
+    status = SeveralFilter(  # type: ignore[no-untyped-call]
+        choices=Run.Status.choices,
+        help_text="Several are separated by commas: runs that have one of them.",
+    )
     workflow = CharFilter(method="by_workflow")
     key = CharFilter(strip=False)
     queue = CharFilter(strip=False)
@@ -71,6 +99,11 @@ class RunFilter(FilterSet):
         if "\0" in parameter + text:
             raise ValidationError({parameter: ["null characters are not allowed"]})
         return runs.filter(attribute_is(parameter.removeprefix(ATTRIBUTE), text))
+
+
+def kinds_of_runs(statuses: str) -> list[Q]:
+    """What makes kinds of the runs that `status` leaves, for `store.paging`."""
+    return kinds_of("status", statuses.split(","))
 
 
 def _usable(field: str, value: datetime) -> datetime:

@@ -135,7 +135,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         return worker.pk in self.context["fresh"]
 
     def get_queues(self, worker: Worker) -> list[str]:
-        return [name for name in worker.queues.split(",") if name]
+        return worker.queue_names
 
 
 def worker_list(workers: Iterable[Worker]) -> list[dict[str, Any]]:

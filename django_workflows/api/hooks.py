@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NoReturn
 
 from django.http import Http404
-from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -31,9 +29,9 @@ from django_workflows.models import Hook
 from django_workflows.store.hooks import (
     NotValidatedHereError,
     get_hook_by_token,
-    resume_this_hook,
     validated,
 )
+from django_workflows.store.people.steering import send
 
 
 class HookSerializer(serializers.Serializer[Hook]):
@@ -53,12 +51,12 @@ class HookSerializer(serializers.Serializer[Hook]):
         try:
             return to_json(hook.metadata)
         except WorkflowError:  # of a class that is gone, say, or for want of a key
-            webhook = json.loads(hook.webhook) if hook.webhook else None
-            return metadata_to_json(bytes(hook.sealed_metadata or b"") or None, webhook)
+            sealed = bytes(hook.sealed_metadata or b"") or None
+            return metadata_to_json(sealed, hook.facts)
 
     @extend_schema_field({"type": "object", "nullable": True})
     def get_schema(self, hook: Hook) -> Any:
-        return json.loads(hook.schema) if hook.schema else None
+        return hook.expects
 
 
 _TOKEN = OpenApiParameter(
@@ -104,7 +102,6 @@ class HookViewSet(WorkflowsViewSet):
             OpenApiExample("A scalar", value="go", request_only=True),
         ],
     )
-    @sensitive_variables()
     def resume(self, request: Request, token: HiddenToken) -> Response:
         """Send a payload: the body, any JSON value. No body at all is null.
 
@@ -114,7 +111,7 @@ class HookViewSet(WorkflowsViewSet):
         hook = self._find(token)
         body = None if request.stream is None else request.data
         try:
-            run = resume_this_hook(hook, _validated(hook, body))
+            run = send(self.actor, hook, _validated(hook, body))
         except SerializationError as error:
             raise ValidationError({"detail": str(error)}) from error
         return Response(run_detail(run, self.get_serializer_context()))
@@ -134,7 +131,6 @@ class HookViewSet(WorkflowsViewSet):
         stands_in = self.action_map.get("get") == "retrieve_like_route"
         return [method for method in methods if method != "GET" or not stands_in]
 
-    @sensitive_variables()
     def _find(self, token: HiddenToken) -> Hook:
         """The hook, if the request may have its run; raises HookNotFoundError else."""
         hook = get_hook_by_token(token.reveal())

@@ -23,7 +23,8 @@ class KeysetPagination(BasePagination):
 
     `ordering` names the fields that rows are sorted by, the last one unique; `-` before
     the first one turns all of them round. The client may turn them round, too, with the
-    first field as `?ordering=`.
+    first field as `?ordering=`. A view whose rows may be of several kinds tells them in
+    `kinds()`, as `read_page` takes them.
     """
 
     page_size = 100
@@ -40,7 +41,12 @@ class KeysetPagination(BasePagination):
         size = self._size(request)
         cursor = self._cursor(request, queryset.model, names)
         self._page = read_page(
-            queryset, names, cursor, is_descending=is_descending, size=size
+            queryset,
+            names,
+            cursor,
+            is_descending=is_descending,
+            size=size,
+            kinds=getattr(view, "kinds", list)(),
         )
         self.display_page_controls = bool(self._page.next or self._page.previous)
         return self._page.rows

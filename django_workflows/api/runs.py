@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import status
 from rest_framework.decorators import action
@@ -13,7 +14,7 @@ from rest_framework.response import Response
 
 from django_workflows.api import access
 from django_workflows.api.base import WorkflowsViewSet
-from django_workflows.api.filters import Filtering, RunFilter
+from django_workflows.api.filters import Filtering, RunFilter, kinds_of_runs
 from django_workflows.api.openapi import DETAIL, describe
 from django_workflows.api.serializers import (
     RunDetailSerializer,
@@ -23,6 +24,7 @@ from django_workflows.api.serializers import (
 from django_workflows.api.starting import START_EXAMPLE, StartSerializer, start_run
 from django_workflows.api.steering import ForkSerializer, ReasonSerializer, forked
 from django_workflows.models import Run
+from django_workflows.store.people.steering import steer
 
 _ATTRIBUTE = OpenApiParameter(
     "attributes.customer",
@@ -80,6 +82,10 @@ class RunViewSet(WorkflowsViewSet):
             "fork": ForkSerializer,
         }.get(self.action, RunSerializer)
 
+    def kinds(self) -> Sequence[Q]:
+        """Runs of several statuses are sought by each."""
+        return kinds_of_runs(self.request.query_params.get("status", ""))
+
     @describe(parameters=[_ATTRIBUTE], responses=RunSerializer(many=True))
     def list(self, request: Request) -> Response:
         """List the runs that you may see, by the filters given."""
@@ -98,9 +104,11 @@ class RunViewSet(WorkflowsViewSet):
         Arguments are checked against its annotations; what is wrong is told by the name
         of the parameter. A key that a run holds is answered with that run, and 200.
         """
-        run, is_new = start_run(
-            self._body(request), lambda run: access.check_run(request, self, run)
-        )
+        given = self._body(request)
+        with self.actor.acting():
+            run, is_new = start_run(
+                given, lambda run: access.check_run(request, self, run)
+            )
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return self._answer(run, code)
 
@@ -117,9 +125,7 @@ class RunViewSet(WorkflowsViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **kwargs: Any) -> Response:
         """Ask a run to stop; its code may clean up first."""
-        run = self.find_run()
-        run.cancel(**self._body(request))
-        return self._answer(run)
+        return self._steer("cancel", **self._body(request))
 
     @describe(
         request={"application/json": ReasonSerializer},
@@ -129,47 +135,37 @@ class RunViewSet(WorkflowsViewSet):
     @action(detail=True, methods=["post"])
     def terminate(self, request: Request, **kwargs: Any) -> Response:
         """End a run at once, without running any of its code."""
-        run = self.find_run()
-        run.terminate(**self._body(request))
-        return self._answer(run)
+        return self._steer("terminate", **self._body(request))
 
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **kwargs: Any) -> Response:
         """Let a run stand still until it is resumed."""
-        run = self.find_run()
-        run.pause()
-        return self._answer(run)
+        return self._steer("pause")
 
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **kwargs: Any) -> Response:
         """Let a paused or blocked run go on."""
-        run = self.find_run()
-        run.resume()
-        return self._answer(run)
+        return self._steer("resume")
 
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, **kwargs: Any) -> Response:
         """Let a failed, timed-out or cancelled run go on from what ended it."""
-        run = self.find_run()
-        run.retry()
-        return self._answer(run)
+        return self._steer("retry")
 
     @describe(request=None, responses=_STEERED)
     @action(detail=True, methods=["post"])
     def wake(self, request: Request, **kwargs: Any) -> Response:
         """End a run's current sleeps now."""
-        run = self.find_run()
-        run.wake()
-        return self._answer(run)
+        return self._steer("wake")
 
     @describe(request=None, responses=_COPIED)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, **kwargs: Any) -> Response:
         """Start a new run with the same input."""
-        return self._answer(self.find_run().replay(), status.HTTP_201_CREATED)
+        return self._steer("replay", status.HTTP_201_CREATED)
 
     @describe(
         request={"application/json": ForkSerializer},
@@ -180,8 +176,13 @@ class RunViewSet(WorkflowsViewSet):
     def fork(self, request: Request, **kwargs: Any) -> Response:
         """Start a new run with the history up to a step."""
         run = self.find_run()
-        new = forked(run, self._body(request)["from_step"])
+        new = forked(self.actor, run, self._body(request)["from_step"])
         return self._answer(new, status.HTTP_201_CREATED)
+
+    def _steer(
+        self, verb: str, code: int = status.HTTP_200_OK, *, reason: str = ""
+    ) -> Response:
+        return self._answer(steer(self.actor, self.find_run(), verb, reason), code)
 
     def _body(self, request: Request) -> dict[str, Any]:
         serializer = self.get_serializer(data=request.data)

@@ -29,10 +29,13 @@ from django_workflows.api.serializers import (
     ValueField,
     run_detail,
 )
-from django_workflows.core.rendering import to_json
 from django_workflows.errors import PayloadTooLargeError, WorkflowError
-from django_workflows.models import Schedule
+from django_workflows.models import Run, Schedule
 from django_workflows.store.database import alias
+from django_workflows.store.people import schedules as people
+from django_workflows.store.people.making_up import backfill_of
+from django_workflows.store.rendering import schedule_call, schedule_error
+from django_workflows.store.schedule_runs import times_between
 
 _EXAMPLE = {
     "name": "nightly report",
@@ -66,6 +69,7 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
         help_text="Null where this process cannot read it, as is `kwargs`."
     )
     kwargs = serializers.SerializerMethodField()
+    last_error = serializers.SerializerMethodField()
 
     class Meta:
         model = Schedule
@@ -98,14 +102,17 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
     @extend_schema_field(serializers.ListField(child=ValueField(), allow_null=True))
     def get_args(self, schedule: Schedule) -> Any:
         try:
-            return to_json(list(schedule.args))
+            return schedule_call(schedule)["args"]
         except WorkflowError:
             return None
+
+    def get_last_error(self, schedule: Schedule) -> str:
+        return schedule_error(schedule)
 
     @extend_schema_field(serializers.DictField(child=ValueField(), allow_null=True))
     def get_kwargs(self, schedule: Schedule) -> Any:
         try:
-            return to_json(schedule.kwargs)
+            return schedule_call(schedule)["kwargs"]
         except WorkflowError:
             return None
 
@@ -186,7 +193,7 @@ class ScheduleViewSet(WorkflowsViewSet):
     @describe(parameters=[_ID], responses={204: None})
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Delete a schedule. Runs that it has started go on."""
-        self._find().delete()
+        people.delete(self.actor, self._find())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @describe(
@@ -199,7 +206,7 @@ class ScheduleViewSet(WorkflowsViewSet):
     def pause(self, request: Request, **kwargs: Any) -> Response:
         """Let times pass without a run. They are never caught up with."""
         schedule = self._find()
-        schedule.pause(**self._body(request))
+        people.pause(self.actor, schedule, **self._body(request))
         return self._answer(schedule)
 
     @describe(parameters=[_ID], request=None, responses=ScheduleSerializer)
@@ -207,7 +214,7 @@ class ScheduleViewSet(WorkflowsViewSet):
     def unpause(self, request: Request, **kwargs: Any) -> Response:
         """Go on with the next time from now."""
         schedule = self._find()
-        schedule.unpause()
+        people.unpause(self.actor, schedule)
         return self._answer(schedule)
 
     @describe(
@@ -220,7 +227,7 @@ class ScheduleViewSet(WorkflowsViewSet):
         """Start a run now."""
         schedule = self._find()
         with transaction.atomic(using=alias()):
-            run = _started(schedule.trigger)
+            run = _started(people.trigger, self.actor, schedule)
             access.check_run(request, self, run)
         shown = run_detail(run, self.get_serializer_context())
         return Response(shown, status=status.HTTP_201_CREATED)
@@ -233,17 +240,25 @@ class ScheduleViewSet(WorkflowsViewSet):
     )
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, **kwargs: Any) -> Response:
-        """Start the runs of all times from `start` to `end` that have had none yet."""
+        """Start the runs of all times from `start` to `end` that have had none yet.
+
+        They are committed by hundreds. If one cannot be started, or the request is cut
+        off, those before it stay; the same request starts the rest.
+        """
         schedule, body = self._find(), self._body(request)
-        with transaction.atomic(using=alias()):
-            try:
-                runs = _started(schedule.backfill, body["start"], body["end"])
-            except ValueError as error:
-                raise ValidationError({"end": [str(error)]}) from None
+        try:
+            times = times_between(schedule, body["start"], body["end"])
+        except ValueError as error:
+            raise ValidationError({"end": [str(error)]}) from None
+        wanted = backfill_of(schedule, times)
+
+        def check(runs: list[Run]) -> None:
             ids = [run.pk for run in runs]
             if len(access.only_visible(request, self, _among(request, ids))) < len(ids):
                 raise Http404
-        return Response({"runs": ids})
+
+        _started(wanted.begin, self.actor, check=check)
+        return Response({"runs": wanted.started})
 
     def _find(self) -> Schedule:
         name = self.kwargs["id"]
@@ -264,7 +279,8 @@ class ScheduleViewSet(WorkflowsViewSet):
         body = self.get_serializer(data=self.request.data, partial=partial)
         body.is_valid(raise_exception=True)
         try:
-            filled_in(schedule, body.validated_data, partial=partial).save()
+            filled = filled_in(schedule, body.validated_data, partial=partial)
+            people.save(self.actor, filled)
         except FieldError as error:
             raise ValidationError(error.message_dict) from None
         return self._answer(schedule, code)
@@ -284,13 +300,13 @@ def _among(request: Request, ids: list[str]) -> Any:
     return access.visible_runs(request).filter(pk__in=ids)
 
 
-def _started(start: Any, *args: Any) -> Any:
+def _started(start: Any, *args: Any, **options: Any) -> Any:
     """What a start returns. Raises Conflict where code and schedule have parted."""
     try:
-        return start(*args)
+        return start(*args, **options)
     except PayloadTooLargeError:
         raise
-    except (TypeError, WorkflowError) as error:
+    except (TypeError, ValueError, WorkflowError) as error:
         raise Conflict(
             f"The schedule cannot start its workflow here: {error}"
         ) from None

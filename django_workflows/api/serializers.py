@@ -7,6 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from django_workflows.core.details import as_object
 from django_workflows.core.rendering import to_json
 from django_workflows.models import Event, Run, Step
 from django_workflows.replay import events as log
@@ -114,7 +115,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         read_only_fields = fields
 
     def get_attributes(self, run: Run) -> dict[str, Any]:
-        attributes: dict[str, Any] = to_json(run.attributes)
+        attributes: dict[str, Any] = to_json(as_object(run.attributes))
         return attributes
 
     def get_blocked_reason(self, run: Run) -> str:

@@ -10,6 +10,8 @@ from rest_framework.exceptions import ValidationError
 
 from django_workflows.api.serializers import TextField
 from django_workflows.models import Run
+from django_workflows.store.people.actors import Actor
+from django_workflows.store.people.steering import fork
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -42,9 +44,9 @@ class ForkSerializer(serializers.Serializer[Any]):
     )
 
 
-def forked(run: Run, from_step: str | int) -> Run:
+def forked(actor: Actor, run: Run, from_step: str | int) -> Run:
     """`Run.fork`; raises ValidationError for a step that cannot be forked from."""
     try:
-        return run.fork(from_step)
+        return fork(actor, run, from_step)
     except ValueError as error:
         raise ValidationError({"from_step": [str(error)]}) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from django.contrib.auth.decorators import login_not_required
@@ -11,13 +11,9 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import BasePermission
-from rest_framework.renderers import BaseRenderer
 from rest_framework.routers import APIRootView, DefaultRouter
-from rest_framework.views import APIView
 
-from django_workflows.api import access, pages
+from django_workflows.api.base import WorkflowsView
 from django_workflows.api.business_events import BusinessEventViewSet
 from django_workflows.api.definitions import DefinitionViewSet
 from django_workflows.api.description import DescriptionViewSet
@@ -33,40 +29,18 @@ from django_workflows.push.sse import StreamView
 app_name = "workflows_api"
 
 
-class Root(APIRootView):
+class Root(WorkflowsView, APIRootView):
     """Where the API begins: its lists."""
-
-    versioning_class = None
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return access.authenticators()
-
-    def get_permissions(self) -> Sequence[BasePermission]:
-        return access.permissions()
-
-    def get_renderers(self) -> list[BaseRenderer]:
-        return pages.renderers()
 
     def get_view_name(self) -> str:
         return "Workflows"
 
 
-class Nowhere(APIView):
+class Nowhere(WorkflowsView):
     """What no route below one of our lists leads to: as JSON, like every other answer.
 
     Beside them, the project may have routes of its own under the same prefix.
     """
-
-    versioning_class = None
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return access.authenticators()
-
-    def get_permissions(self) -> Sequence[BasePermission]:
-        return access.permissions()
-
-    def get_renderers(self) -> list[BaseRenderer]:
-        return pages.renderers()
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -13,7 +13,8 @@ from rest_framework.response import Response
 from django_workflows.api.base import WorkflowsViewSet
 from django_workflows.api.openapi import describe
 from django_workflows.replay.arguments import arguments_schema, result_schema
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
 
 
 class WorkflowSerializer(serializers.Serializer[Workflow[..., Any]]):

@@ -1,4 +1,4 @@
-"""Checks of the checks.registered workflows and steps themselves."""
+"""Checks of the registered workflows, steps and definitions themselves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from django.core import checks
 from django_workflows.definitions.actions import action_problems
 from django_workflows.definitions.classes import classes
 from django_workflows.definitions.reading import examine
-from django_workflows.replay.definitions import Step, Workflow, registry
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
+from django_workflows.replay.steps import Step
 
 
 @checks.register("workflows")
 def check_definitions(**kwargs: Any) -> list[checks.CheckMessage]:
     """Every definition can be told from the others, imported and run."""
-    return [*_not_async(), *_duplicates(), *_nested(), *_unchecked()]
+    return [*_not_async(), *_duplicates(), *_nested(), *_unchecked(), *_as_data()]
 
 
 def _not_async() -> Iterator[checks.CheckMessage]:

@@ -14,13 +14,14 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from django.core import checks
 from django.db.models import Model
 
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.guard_table import (
     CLOCK,
     ENTROPY,
@@ -30,6 +31,7 @@ from django_workflows.replay.guard_table import (
     Rule,
     Table,
 )
+from django_workflows.replay.registry import registry
 
 _MODULES: dict[str, tuple[str, str]] = {
     "uuid": (ENTROPY, "uuid1 uuid4"),
@@ -127,7 +129,12 @@ def _findings(code: Source, table: Table) -> Iterator[tuple[int, Rule]]:
 def _functions(filename: str, module: dict[str, Any]) -> _Functions:
     """The functions of a file by name and first line (decorators included); none
     where there is no source, or it was changed after it was imported."""
-    source = "".join(linecache.getlines(filename, module))
+    return _parsed("".join(linecache.getlines(filename, module)))
+
+
+# Each of several checks reads them, and `runserver` checks again and again.
+@lru_cache(maxsize=1000)
+def _parsed(source: str) -> _Functions:
     try:
         tree = ast.parse(source)
     except SyntaxError:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from django_workflows.core.texts import is_storable
+
 #: Whole numbers beyond 64 bits become something else in some databases' JSON.
 _LARGEST_INT = 2**63
 #: What a run may have: it is read at every claim, and shown in every list.
@@ -91,7 +93,7 @@ def _key(key: Any, path: str) -> str:
 
 
 def _plain_text(text: str, path: str) -> str:
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_storable(text):
         raise ValueError(f"{path}: {text!r} has a NUL or half of a surrogate pair")
     return str.__str__(text)  # of an enum, too, the text itself
 

@@ -19,6 +19,18 @@ class StreamOutput(Protocol):
     async def aclose(self, run_id: str, namespace: str) -> None: ...
 
 
+# What is left of the metadata where the attempt is not running.
+_FACTS = (
+    "step_id",
+    "step_name",
+    "attempt",
+    "started_at",
+    "run_id",
+    "deadline",
+    "heartbeat_details",
+)
+
+
 @dataclass
 class StepMetadata:
     """The running attempt of a step.
@@ -49,6 +61,13 @@ class StepMetadata:
     root_id: str | None = field(default=None, repr=False)
     #: How often this attempt has started each thing.
     _starts: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __workflow_encode__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _FACTS}
+
+    @classmethod
+    def __workflow_decode__(cls, data: dict[str, Any]) -> StepMetadata:
+        return cls(**data)
 
     def heartbeat(self, details: Any = None) -> None:
         """Say that the attempt is alive.

@@ -35,7 +35,7 @@ class Failure:
         """The failure in ``data`` as made by ``capture``."""
         found: Any = loads(data)
         try:
-            return cls(
+            failure = cls(
                 type_name=found["type"],
                 message=found["message"],
                 traceback=found["traceback"],
@@ -44,6 +44,11 @@ class Failure:
             )
         except (LookupError, TypeError) as error:
             raise SerializationError("damaged payload: this is no failure") from error
+        texts = [failure.type_name, failure.message, failure.traceback]
+        texts += [text for cause in failure.causes for text in cause]
+        if not all(isinstance(text, str) for text in (*texts, failure.encoded or "")):
+            raise SerializationError("damaged payload: this is no failure")
+        return failure
 
     def exception(self) -> BaseException | None:
         """The exception itself, if it was stored and this process can rebuild it."""

@@ -62,5 +62,10 @@ def timed_id(prefix: str, milliseconds: int, number: int, secret: bytes) -> str:
     return f"{prefix}_{_base32(milliseconds << 80 | tail)}"
 
 
+def is_possible_id(text: str) -> bool:
+    """Whether a database could hold this as an id; it need not be asked for others."""
+    return text.isascii() and "\0" not in text
+
+
 def _base32(number: int) -> str:
     return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -35,11 +35,21 @@ class Pace:
 
     @classmethod
     def load(cls, text: str) -> Pace:
-        """The pace of a text from `dump`; of an empty one, that of no starts."""
+        """The pace of a text from `dump`; of an empty one, or one that somebody has
+        damaged, that of no starts."""
         if not text:
             return cls()
-        due_us, starts = json.loads(text)
-        return cls(due_us, tuple((time_us, count) for time_us, count in starts))
+        try:
+            due_us, starts = json.loads(text)
+            pace = cls(due_us, tuple((time_us, count) for time_us, count in starts))
+            return pace if pace._is_right() else cls()
+        except (RecursionError, TypeError, ValueError):
+            return cls()
+
+    def _is_right(self) -> bool:
+        numbers = [number for start in self.starts for number in start]
+        numbers += [] if self.due_us is None else [self.due_us]
+        return all(isinstance(number, int) for number in numbers)
 
     def is_over(self, before_us: int) -> bool:
         """Whether all starts were before that time."""

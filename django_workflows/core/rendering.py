@@ -80,9 +80,11 @@ def call_to_json(
     names of their parameters.
     """
     plain = payload_to_json(sealed, redact=redact)
-    if not isinstance(plain, list):
-        return {"args": [plain], "kwargs": {}}
-    args, kwargs = plain
+    match plain:
+        case [list(args), dict(kwargs)]:
+            pass
+        case _:
+            return {"args": [plain], "kwargs": {}}
     hiding = _hiding(redact)
     for index, name in enumerate(_positional(signature)[: len(args)]):
         if hiding.hides(name):
@@ -101,6 +103,11 @@ def error_to_json(sealed: bytes | None, *, redact: bool = True) -> Any:
     return _error(failure.type_name, failure.message, _hiding(redact))
 
 
+def text_to_show(text: str) -> str:
+    """A text that may repeat values, without what it says of hidden names."""
+    return _hiding(True).scrub(text)
+
+
 def traceback_of(sealed: bytes, *, redact: bool = True) -> str:
     """The traceback of a stored failure; empty for one that cannot be read, whose
     error says why."""
@@ -108,15 +115,6 @@ def traceback_of(sealed: bytes, *, redact: bool = True) -> str:
         return _hiding(redact).scrub(Failure.of(unseal(sealed)).traceback)
     except WorkflowError:
         return ""
-
-
-def chunk_fields(value: Any, *, redact: bool = True) -> dict[str, Any]:
-    """A value as the fields of a message: ``data``, and for bytes ``encoding`` too."""
-    data = to_json(value, redact=redact)
-    if isinstance(value, bytes | bytearray):
-        fields: dict[str, Any] = data
-        return fields
-    return {"data": data}
 
 
 def _error(type_name: str, message: str, hiding: Hiding) -> Mapping[str, Any]:

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_workflows.core.durations import Duration, to_seconds
-from django_workflows.errors import FatalError, SerializationError, StepError
+from django_workflows.errors import (
+    FatalError,
+    ModelGoneError,
+    SerializationError,
+    StepError,
+)
 
-_NEVER_RETRIED = (FatalError, SerializationError)
+_NEVER_RETRIED = (FatalError, ModelGoneError, SerializationError)
 
 
 @dataclass(frozen=True)

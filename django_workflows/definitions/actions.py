@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 from asgiref.sync import async_to_sync
 
-from django_workflows.definitions.classes import classes
+from django_workflows.definitions.classes import DefinedWorkflow, classes
 from django_workflows.errors import UnknownCodeError
+from django_workflows.replay.actions import KnownActions, action_key
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
 _registered: dict[str, Function] = {}
 _problems: list[str] = []
+_BUILT_IN = {"noop"}
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|-")
 
 
@@ -52,11 +55,15 @@ def find_action(definition_id: str, name: str) -> Function | None:
     """The action of this name for the steps of a definition: a method of its class,
     else a registered function; by its very name, else by that in snake_case."""
     owner = classes.get(definition_id)
+    methods = [] if owner is None else owner.method_names()
     for candidate in dict.fromkeys((name, snake_case(name))):
-        method = None if owner is None else owner.find_method(candidate)
-        found = method or _registered.get(candidate)
-        if found is not None:
-            return found
+        if owner is not None and candidate in methods:
+            return owner.find_method(candidate)
+        if candidate in _registered:
+            return _registered[candidate]
+    for known in (*methods, *_registered):
+        if snake_case(known) == snake_case(name):
+            return find_action(definition_id, known)
     return None
 
 
@@ -65,6 +72,33 @@ def known_actions(definition_id: str) -> list[str]:
     owner = classes.get(definition_id)
     methods = [] if owner is None else owner.method_names()
     return sorted({*methods, *_registered})
+
+
+def key_of(definition_id: str, name: str) -> str:
+    """What a call of an action is known by to who may run it; empty for what is built
+    in, which every process has."""
+    action_name = snake_case(name)
+    return "" if action_name in _BUILT_IN else action_key(action_name, definition_id)
+
+
+def actions_here() -> KnownActions:
+    """The actions of this process, but for what is built in."""
+    return _actions_of(tuple(_registered), tuple(classes.all()))
+
+
+@lru_cache(maxsize=8)
+def _actions_of(
+    names: tuple[str, ...], owners: tuple[type[DefinedWorkflow], ...]
+) -> KnownActions:
+    common = {snake_case(name) for name in names} - _BUILT_IN
+    return KnownActions(
+        common=tuple(sorted(common)),
+        owned=tuple(
+            (snake_case(name), owner.id)
+            for owner in owners
+            for name in owner.method_names()
+        ),
+    )
 
 
 def call_action(definition_id: str, name: str, params: Any, state: Any) -> Any:
@@ -97,6 +131,7 @@ def parameter_count(function: Function) -> int:
     )
 
 
+@lru_cache(maxsize=1024)
 def snake_case(name: str) -> str:
     """`validatePayment` as `validate_payment`."""
     return _WORD.sub("_", name).lower()
@@ -104,7 +139,25 @@ def snake_case(name: str) -> str:
 
 def action_problems() -> list[str]:
     """What is wrong with the registered actions, for the system checks."""
-    return list(_problems)
+    return [*_problems, *_taken_names()]
+
+
+def _taken_names() -> Iterator[str]:
+    """Who runs an action that is built in is nobody's choice, so no other may have its
+    name."""
+    for defined in classes.all():
+        for name in defined.method_names():
+            if snake_case(name) in _BUILT_IN:
+                yield (
+                    f"The action {name!r} of the definition {defined.id!r} has the "
+                    "name of one that is built in."
+                )
+    for name, function in _registered.items():
+        if snake_case(name) in _BUILT_IN and name not in _BUILT_IN:
+            yield (
+                f"The action {name!r} ({_place(function)}) has the name of one that "
+                "is built in."
+            )
 
 
 async def _result(found: Any) -> Any:

@@ -25,12 +25,15 @@ from django_workflows.replay.options import check_name
 #: Names that every expression of a step knows.
 _ALWAYS = ("input", "state")
 _LISTED = 20
+#: Characters of a name that a row keeps.
+LONGEST_NAME = 255
 
 
 def find_problems(definition: WorkflowDefinition) -> list[str]:
     """Everything that makes a definition impossible to run, each with its place."""
     return [
         *_name_problems("id", definition.id),
+        *_long_name(definition),
         *_duplicates(definition),
         *_unknown_steps(definition),
         *_cycles(definition),
@@ -44,9 +47,15 @@ def find_problems(definition: WorkflowDefinition) -> list[str]:
 
 def _name_problems(what: str, value: str) -> Iterator[str]:
     try:
-        check_name(what, value, 255)
+        check_name(what, value, LONGEST_NAME)
     except ValueError as error:
         yield str(error)
+
+
+def _long_name(definition: WorkflowDefinition) -> Iterator[str]:
+    length = len(definition.name)
+    if definition.name != definition.id and length > LONGEST_NAME:
+        yield f"name has {length} characters, {LONGEST_NAME} are allowed"
 
 
 def _duplicates(definition: WorkflowDefinition) -> Iterator[str]:

@@ -18,10 +18,10 @@ from django_workflows.core.expressions import (
 )
 from django_workflows.definitions.executions import start_definition
 from django_workflows.definitions.schema import WorkflowDefinition
-from django_workflows.definitions.storing import current_definitions
+from django_workflows.definitions.storing import listening_definitions
 from django_workflows.models import Run
-from django_workflows.replay.definitions import registry
 from django_workflows.replay.options import check_name
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias
 
 #: Characters of the name or the id of an event.
@@ -58,7 +58,7 @@ async def ahandle_event(
 
 
 def _start_definitions(event: str, data: Any, event_id: str | None) -> Iterator[Run]:
-    for current in current_definitions():
+    for current in listening_definitions(event):
         if _is_triggered(current.definition, event, data):
             definition = current.stored()
             options = _options(event_id, definition.id)

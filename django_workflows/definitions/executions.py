@@ -7,8 +7,9 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import transaction
 
+from django_workflows.core.texts import is_storable, require_text
 from django_workflows.definitions import storing
-from django_workflows.definitions.interpreter import WORKFLOW, run_definition
+from django_workflows.definitions.interpreter import run_definition
 from django_workflows.definitions.progress import HistoryEntry, Status, histories, look
 from django_workflows.definitions.schema import WorkflowDefinition
 from django_workflows.errors import (
@@ -18,6 +19,7 @@ from django_workflows.errors import (
 from django_workflows.models import Run
 from django_workflows.models.run import RunQuerySet
 from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import EXECUTING
 from django_workflows.store.database import alias
 from django_workflows.store.launching import get_run
 
@@ -171,13 +173,15 @@ def list_executions(
 
     `workflow_id` is the id of a definition, `status` one of `pending, running, waiting,
     paused, completed, failed, cancelled`. Raises ValueError for another status and for
-    a limit that is not positive.
+    a limit that is not positive, TypeError for an id that is no text.
     """
     if type(limit) is not int or limit < 1:
         raise ValueError(f"limit must be 1 or more, not {limit!r}")
     runs = _executions().order_by("-created_at", "-id")
     if workflow_id is not None:
-        runs = runs.filter(attributes__definition=workflow_id)
+        is_possible = is_storable(require_text("the id of a definition", workflow_id))
+        wanted = runs.filter(attributes__definition=workflow_id)
+        runs = wanted if is_possible else runs.none()
     if status is not None:
         if status not in _STATUSES:
             raise ValueError(
@@ -197,13 +201,13 @@ async def alist_executions(
 
 
 def _executions() -> RunQuerySet:
-    runs: RunQuerySet = Run.objects.using(alias()).filter(workflow=WORKFLOW)
+    runs: RunQuerySet = Run.objects.using(alias()).filter(workflow=EXECUTING)
     return runs
 
 
 def _find(run_id: str) -> Run:
     run = get_run(run_id)
-    if run.workflow != WORKFLOW:
+    if run.workflow != EXECUTING:
         raise WorkflowRunNotFoundError(
             f"run {run_id} is of {run.workflow}, not of a definition", run_id=run_id
         )

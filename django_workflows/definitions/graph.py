@@ -25,7 +25,10 @@ def predecessors(steps: Sequence[StepDefinition]) -> dict[str, list[str]]:
     A step that only an `error_branch` names, and is an action, is among them.
     """
     owners = branch_owners(steps)
-    own = {step.id: step.depends_on for step in steps}
+    own: dict[str, list[str]] = {}
+    for step in steps:
+        # An id that is there twice is wrong, and hides nothing else that is.
+        own[step.id] = [*own.get(step.id, []), *step.depends_on]
     ids = [*own, *(name for name in owners if name not in own)]
     known = set(ids)
     return {

@@ -12,7 +12,7 @@ from typing import Any
 
 from django_workflows.core.expressions import compile_template
 from django_workflows.core.retry import RetryPolicy
-from django_workflows.definitions.actions import call_action
+from django_workflows.definitions.actions import actions_here, call_action, key_of
 from django_workflows.definitions.flow import Flow, Ready
 from django_workflows.definitions.schema import (
     DEFAULT_RETRY_DELAY,
@@ -21,15 +21,14 @@ from django_workflows.definitions.schema import (
 )
 from django_workflows.replay.api import sleep
 from django_workflows.replay.definitions import step, workflow
-from django_workflows.replay.registry import EXECUTING
+from django_workflows.replay.registry import EXECUTING, registry
 
 #: Names in the registry, and so in every log.
-WORKFLOW = EXECUTING
 ACTION = "django_workflows.action"
 REFUSED = "django_workflows.refused_action"
 
 
-@workflow(name=WORKFLOW)
+@workflow(name=EXECUTING)
 async def run_definition(
     definition_id: str, definition: dict[str, Any], given: Any
 ) -> dict[str, Any]:
@@ -44,6 +43,9 @@ def perform_action(
 ) -> Any:
     """Run the action of a step."""
     return call_action(definition_id, action, params, state)
+
+
+registry.add_actions(ACTION, actions_here)
 
 
 @step(name=REFUSED, max_retries=0)
@@ -114,5 +116,5 @@ class _Execution:
             maximum_attempts=step.retries + 1,
         )
         configured = perform_action.options(retry=policy, timeout=step.timeout)
-        call = configured.titled(step.id)
+        call = configured.titled(step.id).naming(key_of(self._id, step.action))
         return call(self._id, step.id, step.action, params, self._flow.state)

@@ -10,10 +10,11 @@ from typing import Any
 from django_workflows.core import serialization
 from django_workflows.core.failures import Failure
 from django_workflows.core.rendering import to_json
+from django_workflows.core.serialization.names import display_name
 from django_workflows.definitions.flow import Flow
 from django_workflows.definitions.interpreter import ACTION, REFUSED
 from django_workflows.definitions.schema import WorkflowDefinition
-from django_workflows.errors import UnknownCodeError
+from django_workflows.errors import SerializationError, UnknownCodeError
 from django_workflows.models import Run
 from django_workflows.replay import events as log
 from django_workflows.replay.epochs import effective
@@ -24,7 +25,7 @@ from django_workflows.store.history import read_logs, to_log_event
 Status = dict[str, Any]
 HistoryEntry = dict[str, Any]
 
-_NAMES = {
+_NAMES: dict[str, str] = {
     Run.Status.TERMINATED: "cancelled",
     Run.Status.TIMED_OUT: "failed",
 }
@@ -55,8 +56,12 @@ def look_at_steps(run: Run) -> tuple[WorkflowDefinition, dict[str, StepState]]:
     """The definition that an execution runs, and how its steps stand that it has come
     to. Raises WorkflowError for an input that cannot be read here."""
     [(_, events)] = _logs([run])
-    log_of_run = Log(run, events)
-    return log_of_run.definition, log_of_run.step_states()
+    try:
+        log_of_run = Log(run, events)
+        return log_of_run.definition, log_of_run.step_states()
+    except (LookupError, TypeError, ValueError) as error:
+        name = display_name(type(error))
+        raise SerializationError(f"damaged log: {name}") from error
 
 
 def _logs(runs: Sequence[Run]) -> list[tuple[Run, list[LogEvent]]]:
@@ -199,7 +204,7 @@ def status_of(run: Run) -> str:
     """How a run stands, in the original's words."""
     if run.status == Run.Status.RUNNING and run.is_waiting:
         return "waiting"
-    return str(_NAMES.get(Run.Status(run.status), run.status))
+    return _NAMES.get(run.status, run.status)
 
 
 def _call(event: LogEvent) -> tuple[str, Any, Any]:

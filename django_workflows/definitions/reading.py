@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from django_workflows.core.texts import has_lone_surrogate
 from django_workflows.definitions.checking import find_problems
 from django_workflows.definitions.classes import DefinedWorkflow, raw_definition
 from django_workflows.definitions.schema import (
@@ -63,7 +64,7 @@ def _text_problems(raw: Mapping[Any, Any]) -> list[str]:
     while waiting and len(problems) < _MOST_PROBLEMS:
         place, value = waiting.pop()
         if isinstance(value, str):
-            if any("\ud800" <= letter <= "\udfff" for letter in value):
+            if has_lone_surrogate(value):
                 problems.append(f"{place}: {value!a} has half of a surrogate pair")
         elif isinstance(value, Part):
             waiting.append((place, vars(value)))

@@ -41,7 +41,7 @@ def follow_log(run: Run) -> Iterator[list[Event]]:
     first = 1
     for sight in _sights(run, ""):
         while first <= sight.last_seq and (page := read_events(run.pk, first)):
-            first += len(page)
+            first = (page[-1].seq or 0) + 1
             yield page
         if sight.has_ended:
             return

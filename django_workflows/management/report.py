@@ -11,14 +11,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from django_workflows.api.serializers import run_detail
-from django_workflows.management.output import Output, cell, printable, short
+from django_workflows.management.output import Output, cell, short
 from django_workflows.models import Run
 from django_workflows.store.health import database_now
 from django_workflows.store.operations import Attempt, Operation
+from django_workflows.store.people.deeds import who_ended
 from django_workflows.store.situations import cause_of, waiting_for
 from django_workflows.store.timeline import timeline
 
 _COLUMNS = ("seq", "what", "name", "status", "began", "took", "note")
+#: Those that a narrow terminal may do without, the most wanted first.
+_SPARE = ("note", "took", "what", "seq", "began")
 
 
 class RunReport:
@@ -28,17 +31,19 @@ class RunReport:
         self._operations = timeline(run)
         self._waiting_for = waiting_for(run, self._operations)
         self._cause = cause_of(run)
+        self._ended_by = who_ended(run)
         self._detail = run_detail(run, {})
         self._run = run
         self._now = database_now()
 
     def as_json(self) -> dict[str, Any]:
         """The run as the REST API shows it, with what it waits for, the cause of its
-        end and its timeline."""
+        end, who brought that about and its timeline."""
         return {
             **self._detail,
             "waiting_for": self._waiting_for,
             "cause": None if self._cause is None else self._cause.as_json(),
+            "ended_by": self._ended_by or None,
             "timeline": [operation.as_json() for operation in self._operations],
         }
 
@@ -48,12 +53,12 @@ class RunReport:
             output.line(line)
         if self._operations:
             output.line()
-            output.table(_COLUMNS, self._rows())
+            output.table(_COLUMNS, self._rows(), _SPARE)
 
     def drawn(self, output: Output) -> RenderableType:
         """The same, for a terminal that shows it again and again."""
-        header = [Text(printable(line)) for line in self._header()]
-        return Group(*header, output.drawn(_COLUMNS, self._rows()))
+        header = [Text(output.writable(line)) for line in self._header()]
+        return Group(*header, output.drawn(_COLUMNS, self._rows(), _SPARE))
 
     def _header(self) -> Iterator[str]:
         run, detail = self._run, self._detail
@@ -76,6 +81,8 @@ class RunReport:
         yield f"input:     {_call(detail['args'], detail['kwargs'])}"
         if run.status == Run.Status.COMPLETED:
             yield f"output:    {short(_text(detail['output']))}"
+        if self._ended_by:
+            yield f"ended by:  {self._ended_by}"
         if self._cause is not None:
             yield f"cause:     {self._cause.text}"
             for line in self._cause.lines:

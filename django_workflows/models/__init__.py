@@ -1,6 +1,6 @@
 """The tables: runs, their logs, what goes in and out, and who works on them."""
 
-from django_workflows.models.definition import Definition
+from django_workflows.models.definition import Definition, DefinitionTrigger
 from django_workflows.models.delivery import WebhookDelivery
 from django_workflows.models.event import Event
 from django_workflows.models.hook import Hook
@@ -13,6 +13,7 @@ from django_workflows.models.worker import Worker
 
 __all__ = [
     "Definition",
+    "DefinitionTrigger",
     "Event",
     "Hook",
     "Limit",

@@ -29,6 +29,10 @@ class Definition(models.Model):
     #: Since when it is hidden: nothing can be started from it any more.
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
+    #: Its triggers have rows of their own; not if code stored it that knew none.
+    has_trigger_rows = models.BooleanField(
+        default=False, db_default=False, db_index=True, editable=False
+    )
 
     class Meta:
         verbose_name = _("definition")
@@ -48,3 +52,28 @@ class Definition(models.Model):
         """The content as JSON data."""
         data: dict[str, Any] = json.loads(self.content)
         return data
+
+
+class DefinitionTrigger(models.Model):
+    """An event that may start a version of a definition: who looks for an event reads
+    no others."""
+
+    id = models.BigAutoField(primary_key=True)
+    definition = models.ForeignKey(
+        Definition, on_delete=models.CASCADE, related_name="trigger_rows"
+    )
+    #: sha256 of the event's name: exact, whatever the collation.
+    event_hash = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("trigger of a definition")
+        verbose_name_plural = _("triggers of definitions")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event_hash", "definition"], name="dw_trigger_event_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.definition_id}: {self.event_hash}"

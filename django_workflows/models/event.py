@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_workflows.core import failures, serialization
+from django_workflows.core.details import show_details
 from django_workflows.core.payloads import unseal
 from django_workflows.core.webhooks import metadata_of
 from django_workflows.replay import events as log
@@ -76,9 +76,9 @@ class Event(models.Model):
 
     @property
     def details(self) -> dict[str, Any]:
-        """The engine's own part of what the event says, as plain JSON values."""
-        details: dict[str, Any] = json.loads(self.detail) if self.detail else {}
-        return details
+        """The engine's own part of what the event says, as plain JSON values; text
+        that the engine has not written stands under `unreadable`."""
+        return show_details(self.detail)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_workflows.core import serialization
+from django_workflows.core.details import show_object
 from django_workflows.core.payloads import unseal
 from django_workflows.core.webhooks import metadata_of
 
@@ -43,9 +44,20 @@ class Hook(models.Model):
         verbose_name = _("hook")
         verbose_name_plural = _("hooks")
         ordering = ["created_at", "id"]
+        indexes = [models.Index(fields=["created_at", "id"], name="dw_hook_created")]
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What is known of a webhook, for people; None for a plain hook."""
+        return show_object(self.webhook) if self.webhook else None
+
+    @property
+    def expects(self) -> dict[str, Any] | None:
+        """The JSON schema of its payloads, for people; None if anything goes."""
+        return show_object(self.schema) if self.schema else None
 
     @property
     def metadata(self) -> Any:

@@ -10,9 +10,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_workflows.conf import conf
+from django_workflows.core.details import as_object
 from django_workflows.core.durations import Duration
-from django_workflows.replay.definitions import Workflow, registry
-from django_workflows.replay.registry import EXECUTING
+from django_workflows.core.texts import is_storable, require_text
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import EXECUTING, registry
 
 if TYPE_CHECKING:
     from django_workflows.models.event import Event
@@ -41,7 +43,12 @@ class RunQuerySet(models.QuerySet["Run"]):
     def for_workflow(self, workflow: Workflow[..., Any] | str) -> RunQuerySet:
         """Runs of one workflow, given by itself or by name: of all its versions, and
         under its former names (`aliases`) too."""
-        name = workflow if isinstance(workflow, str) else workflow.name
+        if isinstance(workflow, Workflow):
+            name = workflow.name
+        else:
+            name = require_text("the name of a workflow", workflow)
+        if not is_storable(name):
+            return self.none()
         return self.filter(workflow__in=registry.names_of(name))
 
 
@@ -135,8 +142,9 @@ class Run(models.Model):
     last_seq = models.IntegerField(default=0)
     epoch = models.IntegerField(default=0)
     attempt = models.IntegerField(default=1)
-    #: Secret: tokens, random() and uuid4() of the run derive from it.
-    seed = models.BinaryField(max_length=32)
+    #: Secret: tokens, random() and uuid4() of the run derive from it. That of a fork
+    #: begins with those of the runs whose history it has.
+    seed = models.BinaryField()
     #: Why the run cannot go on with today's code, and with which code that was.
     blocked_reason = models.TextField(default="", blank=True)
     blocked_code = models.CharField(max_length=64, default="", blank=True)
@@ -248,6 +256,29 @@ class Run(models.Model):
                 name="dw_run_key_created",
                 condition=models.Q(key__isnull=False),
             ),
+            # These cost only the runs that are in them.
+            models.Index(
+                fields=["version", "created_at", "id", "workflow"],
+                name="dw_run_version_created",
+                condition=~models.Q(version=""),
+            ),
+            models.Index(
+                fields=["workflow", "status", "created_at", "id"],
+                name="dw_run_unsuccessful",
+                # By `IN` SQLite would make a table of these for each row it writes.
+                condition=models.Q(
+                    ("status", "failed"),
+                    ("status", "cancelled"),
+                    ("status", "terminated"),
+                    ("status", "timed_out"),
+                    _connector=models.Q.OR,
+                ),
+            ),
+            models.Index(
+                fields=["status", "finished_at"],
+                name="dw_run_failed",
+                condition=models.Q(status="failed"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -257,9 +288,18 @@ class Run(models.Model):
     def title(self) -> str:
         """What people know it by: the name of its workflow, or the id of the definition
         that it executes."""
+        return self.definition_id or self.workflow
+
+    @property
+    def definition_id(self) -> str:
+        """The id of the definition that it executes; empty for other workflows."""
         if self.workflow != EXECUTING:
-            return self.workflow
-        return str(self.attributes.get("definition") or self.workflow)
+            return ""
+        return str(self.attribute("definition") or "")
+
+    def attribute(self, name: str) -> Any:
+        """The value of an attribute; None if there is none of this name."""
+        return as_object(self.attributes).get(name)
 
     @property
     def is_closed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -179,8 +180,8 @@ class Schedule(models.Model):
             for field in self._meta.concrete_fields
             if field.attname in self.__dict__
         }
-        values["open_runs"] = list(values.get("open_runs", ()))
-        values["buffered"] = list(values.get("buffered", ()))
+        values["open_runs"] = deepcopy(values.get("open_runs", []))
+        values["buffered"] = deepcopy(values.get("buffered", []))
         if values.get("sealed_input") is not None:
             values["sealed_input"] = bytes(values["sealed_input"])
         return values

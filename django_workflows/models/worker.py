@@ -14,6 +14,7 @@ class Worker(models.Model):
     pid = models.IntegerField()
     #: When the process was started, by its own machine: tells a reused pid.
     process_started = models.CharField(max_length=40, default="", blank=True)
+    #: Names, with commas between them.
     queues = models.TextField(default="", blank=True)
     #: A digest of the code it runs: blocked runs are tried again by other code.
     code = models.CharField(max_length=64, default="", blank=True)
@@ -39,3 +40,8 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that it serves."""
+        return [name for name in self.queues.split(",") if name]

@@ -246,6 +246,14 @@ class WorkflowMetadata:
     attributes: dict[str, Any]
     is_replaying: bool
 
+    def __workflow_encode__(self) -> dict[str, Any]:
+        # The arguments of a step are compared with those in the log.
+        return {**vars(self), "is_replaying": False}
+
+    @classmethod
+    def __workflow_decode__(cls, data: dict[str, Any]) -> WorkflowMetadata:
+        return cls(**data)
+
 
 def get_workflow_metadata() -> WorkflowMetadata:
     """The run that the calling workflow or step belongs to.

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 from django_workflows.core.json_schemas import TolerantSchema
 from django_workflows.replay import hooks
 from django_workflows.replay.api import current_execution
-from django_workflows.replay.definitions import require_launcher
 from django_workflows.replay.hooks import Hook
+from django_workflows.replay.launcher import require_launcher
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def define_hook(schema: Any) -> DefinedHook[Any]:
 
 def find_defined_hook(json_schema: dict[str, Any]) -> DefinedHook[Any] | None:
     """What this process knows to validate payloads of a recorded schema with."""
-    return _defined.get(json_schema[IDENTITY])
+    return _defined.get(str(json_schema[IDENTITY]))
 
 
 def _is_class(schema: Any) -> bool:

@@ -1,4 +1,4 @@
-"""``@workflow`` and ``@step``: plain functions become definitions with a name."""
+"""``@workflow`` and ``@step``: plain functions get a name, and can be found by it."""
 
 from __future__ import annotations
 
@@ -6,206 +6,26 @@ import functools
 import inspect
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.expressions import compile_expression
-from django_workflows.core.serialization import register_type
-from django_workflows.errors import UnknownCodeError, WorkflowError
+from django_workflows.core.texts import require_text
+from django_workflows.errors import WorkflowError
+from django_workflows.replay.launcher import require_launcher
 from django_workflows.replay.limits import named_key
 from django_workflows.replay.loop import WorkflowLoop
 from django_workflows.replay.options import (
     StartOptions,
     StepOptions,
     check_name,
+    require_texts,
 )
 from django_workflows.replay.registry import registry
+from django_workflows.replay.steps import Step
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Launcher(Protocol):
-    """What definitions call in the store, which puts itself here when it loads."""
-
-    def start(
-        self,
-        workflow: Workflow[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any: ...
-
-    async def astart(
-        self,
-        workflow: Workflow[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any: ...
-
-    def resume_hook(self, token: str, payload: Any) -> Any: ...
-
-    async def aresume_hook(self, token: str, payload: Any) -> Any: ...
-
-
-launcher: Launcher | None = None
-
-
-def install_launcher(value: Launcher) -> None:
-    global launcher
-    launcher = value
-
-
-def require_launcher() -> Launcher:
-    """The store. Raises WorkflowError while Django's apps are not loaded."""
-    if launcher is None:
-        raise WorkflowError(
-            "workflows can be started once Django's apps are loaded and "
-            "'django_workflows' is in INSTALLED_APPS"
-        )
-    return launcher
-
-
-class Step(Generic[P, R]):
-    """A function whose every call in a workflow is recorded and retried.
-
-    Called in a workflow it is issued at once and returns an awaitable; anywhere else
-    it is the plain function. ``func`` is the undecorated function.
-    """
-
-    __name__: str
-
-    def __init__(
-        self,
-        func: Callable[P, Any],
-        name: str | None,
-        settings: StepOptions,
-        *,
-        takes_class: bool = False,
-    ) -> None:
-        functools.update_wrapper(self, func)
-        self.func = func
-        self.takes_class = takes_class
-        self.name = name or f"{func.__module__}.{func.__qualname__}"
-        self.settings = settings
-        self.is_async = inspect.iscoroutinefunction(func)
-        self.signature = inspect.signature(func)
-        self._plain_arguments = _plain_arguments(self.signature)
-        if settings.atomic and self.is_async:
-            raise TypeError(
-                f"@step(atomic=True) on the async function {self.name}: a database "
-                "transaction belongs to one thread. Make the step a sync function."
-            )
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        loop = _get_running_loop()
-        if type(loop) is WorkflowLoop:
-            least, most = self._plain_arguments
-            if kwargs or not least <= len(args) <= most:
-                self.signature.bind(*args, **kwargs)
-            return loop.execution.call_step(self, _to_record(self, args), kwargs)
-        return self.func(*args, **kwargs)  # type: ignore[no-any-return]
-
-    def options(self, **overrides: Any) -> Step[P, R]:
-        """This step with other options for the calls made through what is returned.
-
-        Any option of the decorator except `name`. Raises TypeError or ValueError.
-        """
-        other = Step.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.settings = self.settings.replaced(overrides)
-        if other.settings.atomic and self.is_async:
-            raise TypeError(f"atomic=True on the async step {self.name}")
-        return other
-
-    def titled(self, title: str) -> Step[P, R]:
-        """This step under another name where people read of it: in the log's entries,
-        and in what errors say."""
-        other = self.options()
-        other.settings = replace(self.settings, title=title)
-        return other
-
-    @property
-    def title(self) -> str:
-        """What people are told that this step is."""
-        return self.settings.title or self.name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if self.takes_class:
-            return BoundStep(self, type(instance) if owner is None else owner)
-        return self if instance is None else BoundStep(self, instance)
-
-    def __repr__(self) -> str:
-        return f"<step {self.name}>"
-
-
-class BoundStep:
-    """A step looked up on an instance or a class, which becomes its first argument."""
-
-    def __init__(self, step: Step[..., Any], owner: Any) -> None:
-        self._step = step
-        self._owner = owner
-        self.func = functools.partial(step.func, owner)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._step(self._owner, *args, **kwargs)
-
-    def options(self, **overrides: Any) -> BoundStep:
-        return BoundStep(self._step.options(**overrides), self._owner)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._step, name)
-
-
-class ClassReference:
-    """A class as the first argument of a step that is a classmethod."""
-
-    def __init__(self, module: str, qualname: str) -> None:
-        self.module = module
-        self.qualname = qualname
-
-    @classmethod
-    def to(cls, target: type) -> ClassReference:
-        return cls(target.__module__, target.__qualname__)
-
-    def resolve(self, step: Step[..., Any]) -> type:
-        """The class, which must be one that the step was defined on.
-
-        Raises UnknownCodeError if it is gone.
-        """
-        import importlib
-
-        found: Any = importlib.import_module(self.module)
-        for part in self.qualname.split("."):
-            found = getattr(found, part, None)
-        if not isinstance(found, type) or not _has_step(found, step):
-            raise UnknownCodeError(
-                f"{self.module}.{self.qualname} is no class with the step {step.name}"
-            )
-        return found
-
-
-def _to_record(step: Step[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Arguments as they are recorded: the class that a classmethod is given, named."""
-    # By its type: a lazy object would be evaluated by isinstance().
-    if args and issubclass(type(args[0]), type) and _has_step(args[0], step):
-        return (ClassReference.to(args[0]), *args[1:])
-    return args
-
-
-def _has_step(owner: type, step: Step[..., Any]) -> bool:
-    """The step is defined in this class or in one that it inherits from."""
-    return any(
-        step.func is _function_of(member)
-        for base in owner.__mro__
-        for member in vars(base).values()
-    )
-
-
-def _function_of(member: Any) -> Any:
-    """The plain function behind a step, a classmethod or both."""
-    if isinstance(member, classmethod | staticmethod):
-        member = member.__func__
-    return member.func if isinstance(member, Step) else member
 
 
 class Workflow(Generic[P, R]):
@@ -243,7 +63,7 @@ class Workflow(Generic[P, R]):
             self.require_async()
             return self.func(*args, **kwargs)
         raise WorkflowError(
-            f"{self.name} is a workflow and cannot be called here: use "
+            f"{self.name} is a workflow and cannot be called here: start() runs it, as "
             f"start({self.func.__name__}, ...) or {self.func.__name__}.start(...)"
         )
 
@@ -272,27 +92,6 @@ class Workflow(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"
-
-
-def _plain_arguments(signature: inspect.Signature) -> tuple[int, int]:
-    """How many positional arguments alone are enough, and at most allowed."""
-    least = most = 0
-    for parameter in signature.parameters.values():
-        if parameter.kind in (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        ):
-            most += 1
-            if parameter.default is inspect.Parameter.empty:
-                least += 1
-        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            most = 1 << 30
-        elif (
-            parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            and parameter.default is inspect.Parameter.empty
-        ):
-            return (1, 0)  # never: a keyword is needed
-    return (least, most)
 
 
 class StepDecorator(Protocol):
@@ -325,6 +124,9 @@ def step(func: Any = None, /, *, name: str | None = None, **options: Any) -> Any
     schedule_to_close_timeout, heartbeat_timeout, queue, priority, atomic, isolation,
     max_concurrency, rate_limit`. Raises TypeError or ValueError for a wrong one.
     """
+    require_texts(name=name, queue=options.get("queue"))
+    if name is not None:
+        check_name("the name of a step", name, 255)
     step_settings = StepOptions().replaced(options)
 
     def decorate(target: Any) -> Any:
@@ -348,7 +150,7 @@ def workflow(func: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ..
 def workflow(
     *,
     name: str | None = None,
-    version: str = "",
+    version: str | int = "",
     aliases: Iterable[str] = (),
     api: bool = False,
     on: str | None = None,
@@ -360,7 +162,7 @@ def workflow(
     /,
     *,
     name: str | None = None,
-    version: str = "",
+    version: str | int = "",
     aliases: Iterable[str] = (),
     api: bool = False,
     on: str | None = None,
@@ -370,8 +172,10 @@ def workflow(
     """Make an ``async def`` a workflow.
 
     Options: `name, version, aliases, queue, priority, timeout, max_concurrency,
-    rate_limit, concurrency_key, retention, api, on, when`. Raises TypeError for a
-    function that is not async or an unknown option, ValueError for a wrong value.
+    rate_limit, concurrency_key, retention, api, on, when`. Raises TypeError for what is
+    no function, for an unknown option and for what is no text where one is needed,
+    ValueError for another wrong value. That the function is async is for a system check
+    to say, and for `start()`.
     `on` names a business event that starts it with the event's data, `when` is an
     expression over those data that has to be true.
     """
@@ -380,15 +184,20 @@ def workflow(
             raise TypeError(
                 f"{per_start!r} belongs to a start: use .options({per_start}=...)"
             )
+    require_texts(name=name, on=on, when=when)
+    counted = str(version) if type(version) is int else version
+    version_name = require_text("the option version", counted)
+    require_text("the option queue", options.get("queue", ""))
+    if not isinstance(api, bool):
+        raise TypeError(f"the option api is True or False, not {api!r}")
     start_settings = StartOptions().replaced(options)
-    if isinstance(aliases, str):
-        raise TypeError(f"aliases takes a list of names, not the text {aliases!r}")
-    aliases = tuple(aliases)
-    for other_name in aliases if name is None else (name, *aliases):
-        check_name("the name of a workflow", other_name, 255)
+    plain_attributes(start_settings.attributes)
+    aliases = _names(aliases)
+    for each in aliases if name is None else (name, *aliases):
+        check_name("the name of a workflow", each, 255)
     _check_trigger(on, when)
-    if version != "":
-        check_name("the version of a workflow", str(version), 64)
+    if version_name != "":
+        check_name("the version of a workflow", version_name, 64)
 
     def decorate(target: Any) -> Any:
         if not inspect.isfunction(target):
@@ -399,7 +208,7 @@ def workflow(
         made: Workflow[..., Any] = Workflow(
             target,
             name=name,
-            version=str(version),
+            version=version_name,
             aliases=aliases,
             settings=start_settings.replaced({"concurrency_key": key}),
             api=api,
@@ -410,6 +219,13 @@ def workflow(
         return made
 
     return decorate if func is None else decorate(func)
+
+
+def _names(aliases: Any) -> tuple[str, ...]:
+    """The option `aliases`, once it is known to be names. Raises TypeError."""
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+        raise TypeError(f"the option aliases is a list of names, not {aliases!r}")
+    return tuple(require_text("each of the option aliases", each) for each in aliases)
 
 
 def _check_trigger(on: str | None, when: str | None) -> None:
@@ -432,19 +248,4 @@ def _check_event_argument(target: Callable[..., Any]) -> None:
         ) from None
 
 
-def _find_step(name: str) -> Step[..., Any]:
-    found = registry.find_step(name)
-    if found is None:
-        raise UnknownCodeError(f"no step is registered as {name!r} in this process")
-    return found
-
-
-register_type(Step, encode=lambda step: step.name, decode=_find_step, name="step")
-register_type(
-    ClassReference,
-    encode=lambda reference: [reference.module, reference.qualname],
-    decode=lambda parts: ClassReference(*parts),
-    name="class",
-)
-
-__all__ = ["Step", "Workflow", "install_launcher", "registry", "step", "workflow"]
+__all__ = ["Workflow", "step", "workflow"]

@@ -36,7 +36,7 @@ from django_workflows.replay.chance import Chance
 from django_workflows.replay.children import Children
 from django_workflows.replay.closing import RunClosing, bury, close_all
 from django_workflows.replay.continuing import RunContinues, check_successor
-from django_workflows.replay.definitions import Step, Workflow
+from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.delivery import HANDLERS, note
 from django_workflows.replay.divergence import divergence, told, told_all
 from django_workflows.replay.events import LogEvent
@@ -49,6 +49,7 @@ from django_workflows.replay.matching import RecordedCommands
 from django_workflows.replay.operations import Operation, StepCall
 from django_workflows.replay.patches import Patches
 from django_workflows.replay.replaying import replay
+from django_workflows.replay.steps import Step
 from django_workflows.replay.timers import Timers
 
 logger = logging.getLogger("django_workflows.replay")

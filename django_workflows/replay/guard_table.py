@@ -74,7 +74,7 @@ _FUNCTIONS: dict[str, str] = {
         io.open io.open_code builtins.input os.open os.read os.pread os.getpid
         os.getppid os.fork os.forkpty os.system os.execv os.execve os.posix_spawn
         os.posix_spawnp _posixsubprocess.fork_exec
-        os.kill os.killpg os._exit
+        os.kill os.killpg os._exit os.putenv os.unsetenv os.chdir os.umask
         os.listdir os.scandir os.stat os.lstat os.access os.readlink os.statvfs
         os.mkdir os.rmdir os.unlink os.remove os.rename os.replace os.link
         os.symlink os.truncate os.chmod os.chown os.utime os.mkfifo

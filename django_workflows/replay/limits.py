@@ -18,7 +18,8 @@ from django_workflows.replay.options import StartOptions, StepOptions
 from django_workflows.replay.registry import registry
 
 if TYPE_CHECKING:
-    from django_workflows.replay.definitions import Step, Workflow
+    from django_workflows.replay.definitions import Workflow
+    from django_workflows.replay.steps import Step
 
 #: What is stored where a start lifts the limits of its workflow.
 NO_LIMIT, NO_RATE = 0, "none"

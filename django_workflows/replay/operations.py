@@ -11,8 +11,8 @@ from django_workflows.replay.events import STEP_CANCELLED, LogEvent
 from django_workflows.replay.loop import WorkflowFuture
 
 if TYPE_CHECKING:
-    from django_workflows.replay.definitions import Step
     from django_workflows.replay.execution import Execution
+    from django_workflows.replay.steps import Step
 
 
 class OperationFuture(WorkflowFuture):

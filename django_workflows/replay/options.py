@@ -11,13 +11,17 @@ from typing import Any
 from django_workflows.core.durations import Duration, to_seconds
 from django_workflows.core.rates import parse_rate
 from django_workflows.core.retry import RetryPolicy
+from django_workflows.core.texts import is_storable, require_text
 
 ON_CONFLICT = ("return_existing", "reject", "restart_closed", "terminate_existing")
 PARENT_CLOSE_POLICIES = ("cancel", "terminate", "abandon")
 
 
-def _seconds(value: Duration | None) -> float | None:
-    return None if value is None else to_seconds(value)
+def _seconds(name: str, value: Duration | None) -> float | None:
+    try:
+        return None if value is None else to_seconds(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _refuse_unknown(
@@ -37,8 +41,15 @@ def check_name(what: str, value: Any, longest: int) -> None:
         raise ValueError(f"{what} must be a text that is not empty, not {value!r}")
     if len(value) > longest:
         raise ValueError(f"{what} has {len(value)} characters, {longest} are allowed")
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if not is_storable(value):
         raise ValueError(f"{what} {value!r} has a NUL or half of a surrogate pair")
+
+
+def require_texts(**options: Any) -> None:
+    """Raise TypeError for an option of a decorator that is neither None nor a text."""
+    for name, value in options.items():
+        if value is not None:
+            require_text(f"the option {name}", value)
 
 
 def check_priority(value: Any) -> None:
@@ -55,7 +66,10 @@ def _check_limits(max_concurrency: Any, rate_limit: Any) -> None:
             f"max_concurrency must be an int of 1 or more, not {max_concurrency!r}"
         )
     if rate_limit is not None:
-        parse_rate(rate_limit)
+        try:
+            parse_rate(rate_limit)
+        except ValueError as error:
+            raise ValueError(f"rate_limit: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,8 @@ class StepOptions:
     rate_limit: str | None = None
     #: What people are told instead of the step's name; see `Step.titled`.
     title: str = ""
+    #: The key of the action that the call names, if any; see `replay.actions`.
+    action: str = ""
 
     def replaced(self, given: Mapping[str, Any]) -> StepOptions:
         """These options with some of them changed, in the decorator's words.
@@ -85,17 +101,24 @@ class StepOptions:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in given.items():
             if name == "max_retries":
-                if not isinstance(value, int) or value < 0:
+                if type(value) is not int or value < 0:
                     raise ValueError(f"max_retries must be 0 or more, not {value!r}")
                 values["retry"] = RetryPolicy(maximum_attempts=value + 1)
+            elif name == "retry":
+                if value is not None:
+                    values["retry"] = value
             elif name.endswith("timeout"):
-                values[name] = _seconds(value)
+                values[name] = _seconds(name, value)
                 if values[name] == 0:
                     raise ValueError(f"{name} must be more than 0; None is no limit")
             else:
                 values[name] = value
         if "max_retries" in given and given.get("retry") is not None:
             raise TypeError("give either max_retries or retry, not both")
+        if not isinstance(values["retry"], RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {values['retry']!r}")
+        if not isinstance(values["atomic"], bool):
+            raise TypeError(f"atomic must be True or False, not {values['atomic']!r}")
         if values["isolation"] not in ("thread", "process"):
             raise ValueError(
                 f"isolation must be 'thread' or 'process', not {values['isolation']!r}"
@@ -130,7 +153,7 @@ class StepOptions:
 
 STEP_OPTION_NAMES = (
     "max_retries",
-    *(f.name for f in fields(StepOptions) if f.name != "title"),
+    *(f.name for f in fields(StepOptions) if f.name not in ("title", "action")),
 )
 
 
@@ -158,8 +181,8 @@ class StartOptions:
         """
         _refuse_unknown("workflow", given, START_OPTION_NAMES)
         values = {f.name: getattr(self, f.name) for f in fields(self)} | dict(given)
-        values["timeout"] = _seconds(values["timeout"])
-        values["retention"] = _seconds(values["retention"])
+        for name in ("timeout", "retention"):
+            values[name] = _seconds(name, values[name])
         for name, known in (
             ("on_conflict", ON_CONFLICT),
             ("parent_close_policy", PARENT_CLOSE_POLICIES),
@@ -170,6 +193,8 @@ class StartOptions:
                 )
         if values["key"] is not None:
             check_name("key", values["key"], 255)
+        check_name("queue", values["queue"], 100)
+        check_priority(values["priority"])
         _check_limits(values["max_concurrency"], values["rate_limit"])
         return StartOptions(**values)
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django_workflows.errors import WorkflowNotRegisteredError
+from django_workflows.replay.actions import (
+    KnownActions,
+    KnownSteps,
+    known_steps,
+    parts_of,
+)
 
 if TYPE_CHECKING:
-    from django_workflows.replay.definitions import Step, Workflow
+    from django_workflows.replay.definitions import Workflow
+    from django_workflows.replay.steps import Step
 
 #: The workflow that executes declarative definitions.
 EXECUTING = "django_workflows.definition"
@@ -29,6 +37,7 @@ class Registry:
         self._workflows: dict[tuple[str, str], Workflow[..., Any]] = {}
         self._newest: dict[str, Workflow[..., Any]] = {}
         self._steps: dict[str, Step[..., Any]] = {}
+        self._actions: dict[str, Callable[[], KnownActions]] = {}
         self._problems: list[RegistrationProblem] = []
 
     def add_workflow(self, workflow: Workflow[..., Any]) -> None:
@@ -62,6 +71,11 @@ class Registry:
             )
             return
         self._steps[step.name] = step
+
+    def add_actions(self, step_name: str, known: Callable[[], KnownActions]) -> None:
+        """Calls of this step may name actions, of which `known` tells those that there
+        are in this process."""
+        self._actions[step_name] = known
 
     def workflow(self, name: str, version: str | None = None) -> Workflow[..., Any]:
         """The workflow of this name, in its newest version unless one is given.
@@ -121,9 +135,29 @@ class Registry:
         """Every (name, version) this process can run, aliases included."""
         return tuple(self._workflows)
 
-    def step_names(self) -> tuple[str, ...]:
-        """The name of every step this process can run."""
-        return tuple(self._steps)
+    def find_step_of_row(self, row_name: str) -> Step[..., Any] | None:
+        """The step of a row, whose name may also tell an action."""
+        step_name, _action = self._parts_of(row_name)
+        return self._steps.get(step_name)
+
+    def action_of_row(self, row_name: str) -> str:
+        """The action that the name of a row tells; empty if it tells none."""
+        return self._parts_of(row_name)[1]
+
+    def title_of_row(self, row_name: str) -> str:
+        """What people call the step of a row: its name, or whose action it is and
+        which."""
+        action = self.action_of_row(row_name)
+        return f"{row_name.partition('@')[2]}: {action}" if action else row_name
+
+    def _parts_of(self, row_name: str) -> tuple[str, str]:
+        step_name, action = parts_of(row_name)
+        return (step_name, action) if step_name in self._actions else (row_name, "")
+
+    def known_steps(self) -> KnownSteps:
+        """The names of the rows of all steps that this process can run."""
+        actions = tuple((name, known()) for name, known in self._actions.items())
+        return known_steps(tuple(self._steps), actions)
 
     def all_workflows(self) -> list[Workflow[..., Any]]:
         return list(dict.fromkeys(self._workflows.values()))

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Self
 
 from django_workflows.core.serialization.names import display_name
 from django_workflows.replay.api import current_execution
-from django_workflows.replay.definitions import BoundStep, Step, Workflow
+from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.execution import Execution
+from django_workflows.replay.steps import BoundStep, Step
 
 logger = logging.getLogger("django_workflows.replay")
 

@@ -13,7 +13,7 @@ from django_workflows.core.payloads import check_size
 from django_workflows.errors import WorkflowNotRegisteredError
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.limits import RunLimits, limits_of_run
-from django_workflows.replay.options import StartOptions, check_name, check_priority
+from django_workflows.replay.options import StartOptions
 from django_workflows.replay.registry import registry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,8 +69,6 @@ def prepare(
     workflow.signature.bind(*args, **kwargs)
     options = workflow.settings
     delay, start_us = _beginning(options, now)
-    check_name("queue", options.queue, 100)
-    check_priority(options.priority)
     return Start(
         workflow=workflow,
         input=check_size(serialization.dumps_call(args, kwargs)),

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from django_workflows.models import Run, Step
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias, connection, moment, to_us
 from django_workflows.store.event_sample import STARTS, Sample
 
@@ -49,7 +50,7 @@ def step_times(sample: Sample) -> list[StepTime]:
     steps = Step.objects.using(alias()).filter(pk__in=sample.steps())
     times = steps.order_by().values_list("name", "started_at", "finished_at")
     return [
-        StepTime(name, (end - start).total_seconds())
+        StepTime(registry.title_of_row(name), (end - start).total_seconds())
         for name, start, end in times
         if start is not None and end is not None
     ]
@@ -59,20 +60,23 @@ def _counted(edges: Sequence[datetime]) -> RunCounts:
     """One look into the index for each status and part of the period."""
     database = connection()
     times = [moment(database, to_us(edge)) for edge in edges]
-    parts = " UNION ALL ".join(
-        f"SELECT {number} AS number, %s AS low, %s AS high"
-        for number in range(len(times) - 1)
-    )
-    counts = ", ".join(
-        f"(SELECT COUNT(*) FROM django_workflows_run r WHERE r.status = '{status}' "
-        "AND r.created_at >= parts.low AND r.created_at < parts.high)"
-        for status in Run.Status.values
-    )
-    with database.cursor() as cursor:
-        cursor.execute(
-            f"SELECT parts.number, {counts} FROM ({parts}) AS parts",
-            [time for pair in pairwise(times) for time in pair],
+    pairs = list(pairwise(times))
+    if database.vendor == "mysql":
+        # By times from another table it would read all runs of a status for each part.
+        counts = _counts("%s", "%s")
+        statement = " UNION ALL ".join(
+            f"SELECT {number}, {counts}" for number in range(len(pairs))
         )
+        pairs = [pair for pair in pairs for _status in Run.Status]
+    else:
+        parts = " UNION ALL ".join(
+            f"SELECT {number} AS number, %s AS low, %s AS high"
+            for number in range(len(pairs))
+        )
+        counts = _counts("parts.low", "parts.high")
+        statement = f"SELECT parts.number, {counts} FROM ({parts}) AS parts"
+    with database.cursor() as cursor:
+        cursor.execute(statement, [time for pair in pairs for time in pair])
         rows = sorted(cursor.fetchall())
     by_part = [row[1:] for row in rows]
     columns = zip(*by_part, strict=True)
@@ -81,6 +85,15 @@ def _counted(edges: Sequence[datetime]) -> RunCounts:
             status: [float(count) for count in column]
             for status, column in zip(Run.Status.values, columns, strict=True)
         }
+    )
+
+
+def _counts(low: str, high: str) -> str:
+    """How many runs of each status were started from one time up to another."""
+    return ", ".join(
+        f"(SELECT COUNT(*) FROM django_workflows_run r WHERE r.status = '{status}' "
+        f"AND r.created_at >= {low} AND r.created_at < {high})"
+        for status in Run.Status.values
     )
 
 

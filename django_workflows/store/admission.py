@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_workflows.replay.definitions import registry
 from django_workflows.replay.limits import NO_LIMIT, NO_RATE
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import (
     among,
     is_postgresql,
@@ -56,8 +56,7 @@ _COUNT = """
     AND w.finished_at IS NULL AND w.queued_at IS NULL AND w.limit_key = {key}
     AND NOT (w.status = 'paused' AND w.started_at IS NULL)
 """
-_LINES = """
-    WITH RECURSIVE limit_keys(limit_key) AS (
+_KEYS = """
         SELECT MIN(r.limit_key) FROM django_workflows_run r
         WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
         UNION ALL
@@ -65,7 +64,15 @@ _LINES = """
             WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL
             AND r.limit_key > k.limit_key)
         FROM limit_keys k WHERE k.limit_key IS NOT NULL
-    )
+"""
+# MySQL and MariaDB jump by themselves, and told how they would read all open runs at
+# each jump. In each key's last entry they see whether any waits.
+_GROUPS = """
+        SELECT r.limit_key FROM django_workflows_run r WHERE NOT (r.limit_key = '')
+        GROUP BY r.limit_key HAVING MAX(r.queued_at) IS NOT NULL
+"""
+_LINES = """
+    WITH RECURSIVE limit_keys(limit_key) AS ({keys})
     SELECT r.limit_key, r.workflow, r.version, r.max_concurrency, r.rate_limit,
         ({count}), COALESCE(l.pace, ''), {now}, r.priority, r.queued_at
     FROM {firsts} LEFT JOIN django_workflows_limit l ON l.{key} = r.limit_key
@@ -88,6 +95,7 @@ def run_lines(
     """The lines of queued runs of known workflows that are due, one for each key."""
     eligible, values = _eligible(database, queues, known)
     statement = _LINES.format(
+        keys=_GROUPS if database.vendor == "mysql" else _KEYS,
         firsts=firsts_sql(
             database,
             "django_workflows_run r",

@@ -9,13 +9,24 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core import failures
 from django_workflows.core.payloads import seal
-from django_workflows.replay.events import STEP_CANCELLED, STEP_RETRYING, LogEvent
+from django_workflows.errors import WorkflowError
+from django_workflows.replay.events import (
+    STEP_CANCELLED,
+    STEP_FAILED,
+    STEP_RETRYING,
+    LogEvent,
+)
 from django_workflows.store.database import among, marks, now_sql, transaction
 from django_workflows.store.inbox import insert_inbox
 from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.rounds import StepRow, end_attempt
+
+#: The last number that the columns take in which attempts are counted. Only damage gets
+#: there.
+LAST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,8 @@ def time_out(
     with transaction(database), database.cursor() as cursor:
         cursor.execute(
             "UPDATE django_workflows_step SET status = 'failed', due_at = NULL, "
-            f"finished_at = {now}, errors = errors + 1 "
+            f"finished_at = {now}, errors = "
+            f"CASE WHEN errors < {LAST} THEN errors + 1 ELSE errors END "
             f"WHERE id = %s AND status IN ({marks(statuses)})",
             (step_id, *statuses),
         )
@@ -162,6 +174,29 @@ def time_out(
             _insert(database, run_id, event)
         tell_waiting(database, run_id)
     return True
+
+
+def fail_uncountable(database: BaseDatabaseWrapper, step_ids: Sequence[str]) -> None:
+    """Fail those of some waiting steps whose next attempt would have no number."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.id, s.name, s.run_id, r.queue FROM django_workflows_step s "
+            "JOIN django_workflows_run r ON r.id = s.run_id "
+            f"WHERE s.id IN ({marks(step_ids)}) AND s.attempt >= {LAST}",
+            step_ids,
+        )
+        found = cursor.fetchall()
+    for step_id, name, run_id, queue in found:
+        text = f"step {name} cannot be tried again: {LAST} attempts are counted"
+        payload = failures.capture(WorkflowError(text))
+        detail = {"attempt": LAST}
+        failed = LogEvent(STEP_FAILED, step_id, detail=detail, payload=payload)
+        if time_out(database, run_id, step_id, ["pending"], _always(failed)):
+            notify(database, DUE, [queue])
+
+
+def _always(event: LogEvent) -> Callable[[int], Sequence[LogEvent]]:
+    return lambda _attempt: [event]
 
 
 def cut_attempts(

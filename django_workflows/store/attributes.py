@@ -18,8 +18,9 @@ def attribute_is(name: str, text: str) -> Q:
     condition = Q()
     for value in _meanings(text):
         condition |= Q(_AttributeIs(name, value))
-    # In the words of the index, which leaves out the many runs without attributes.
-    return ~Q(attributes={}) & condition
+    # Most runs that are looked at in vain have no such attribute at all. Then in the
+    # words of the index, which leaves out the many runs without attributes.
+    return Q(attributes__has_key=name) & ~Q(attributes={}) & condition
 
 
 def _meanings(text: str) -> list[Any]:

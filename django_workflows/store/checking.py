@@ -16,15 +16,17 @@ from django_workflows.conf import conf
 from django_workflows.core import failures, serialization
 from django_workflows.errors import (
     NonDeterminismError,
+    SerializationError,
     WorkflowNotRegisteredError,
 )
 from django_workflows.models import Run
 from django_workflows.replay import events as log
 from django_workflows.replay.chance import SeedUnknownError
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.execution import BurstTimeout, Execution, RunBlocked
 from django_workflows.replay.guard import watching
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import alias, connection
 from django_workflows.store.exports import History, read_history
 from django_workflows.store.history import read_logs, to_log_event
@@ -116,7 +118,7 @@ def check_replay(*sources: Source, fail_fast: bool = False) -> ReplayReport:
     first that breaks. Raises ValueError and OSError for files that are no histories.
     """
     report = ReplayReport()
-    with Patience(conf.BURST_TIMEOUT) as patience:
+    with Patience(lambda: conf.BURST_TIMEOUT) as patience:
         for history in read_histories(sources):
             report.checked += 1
             broken = check_history(history, patience)
@@ -170,7 +172,8 @@ def _stored(runs: list[Run]) -> Iterator[History]:
             # A payload that cannot be opened: the worker could not go on either.
             yield Unreadable(run, [], error=error)
         else:
-            yield History(run, events)
+            nothing = SerializationError("damaged log: it has no entries")
+            yield History(run, events) if events else Unreadable(run, [], error=nothing)
 
 
 @dataclass(frozen=True)

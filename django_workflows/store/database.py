@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from django.db import connections, router
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 from django.db.utils import DatabaseError, InterfaceError, OperationalError
@@ -23,6 +23,7 @@ _DEADLOCK_RETRIES = 10
 _MYSQL_DEADLOCK = 1213
 _MYSQL_LOCK_TIMEOUT = 1205
 _LOCK_NOT_AVAILABLE = "55P03"
+_GAVE_WAY = ("40001", "40P01")
 #: On PostgreSQL for the rest of the transaction. Other workers commit in this time.
 NO_WAITING = "SET LOCAL lock_timeout = '10ms'"
 _NO_WAITING = {
@@ -94,11 +95,6 @@ def is_postgresql(database: BaseDatabaseWrapper) -> bool:
     return database.vendor == "postgresql"
 
 
-def shares_database(model: Any) -> bool:
-    """Whether a model's rows live in the database of the runs."""
-    return router.db_for_write(model) == alias()
-
-
 @contextmanager
 def transaction(database: BaseDatabaseWrapper) -> Iterator[None]:
     """One transaction on the given connection; inside of another one a savepoint."""
@@ -161,6 +157,13 @@ def is_held_up(error: Exception) -> bool:
     return sqlstate == _LOCK_NOT_AVAILABLE or error.args[:1] == (_MYSQL_LOCK_TIMEOUT,)
 
 
+def gave_way(error: Exception) -> bool:
+    """Whether the database has rolled a transaction back for the sake of another one,
+    and it is worth being tried again just so: a deadlock, or a failure to serialize."""
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    return sqlstate in _GAVE_WAY or error.args[:1] == (_MYSQL_DEADLOCK,)
+
+
 def despite_deadlocks(database: BaseDatabaseWrapper, action: Callable[[], T]) -> T:
     """Call `action`, one transaction of ours, again if the database gave it up.
 
@@ -171,7 +174,7 @@ def despite_deadlocks(database: BaseDatabaseWrapper, action: Callable[[], T]) ->
         try:
             return action()
         except OperationalError as error:
-            if database.in_atomic_block or error.args[:1] != (_MYSQL_DEADLOCK,):
+            if database.in_atomic_block or not gave_way(error):
                 raise
     return action()
 
@@ -262,6 +265,14 @@ def among_names(
     if database.vendor == "sqlite":
         return "IN (SELECT value FROM json_each(%s))", [_json(names)]
     return among(database, names)
+
+
+def exactly(database: BaseDatabaseWrapper, text: str) -> str:
+    """An expression for a text that is compared to the letter: MySQL and MariaDB hold
+    texts to be equal that differ in case only. Whatever a column is stored in."""
+    if database.vendor != "mysql":
+        return text
+    return f"CONVERT({text} USING utf8mb4) COLLATE utf8mb4_bin"
 
 
 def _array(values: Iterable[Any]) -> str:

@@ -7,6 +7,7 @@ than `COUNTED`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -71,6 +72,24 @@ def fresh_workers() -> QuerySet[Worker]:
     since = database_now() - timedelta(seconds=conf.LEASE)
     workers = Worker.objects.using(alias())
     return workers.filter(stopped_at__isnull=True, heartbeat_at__gt=since)
+
+
+def served_queues() -> set[str]:
+    """The queues that have a worker now."""
+    return queues_of(fresh_workers().order_by().only("queues"))
+
+
+def queues_of(workers: Iterable[Worker]) -> set[str]:
+    """The queues that some workers serve."""
+    return {name for worker in workers for name in worker.queue_names}
+
+
+def silent_workers() -> QuerySet[Worker]:
+    """Workers that have given no sign of life for longer, and have not been declared
+    dead yet."""
+    since = database_now() - timedelta(seconds=conf.LEASE)
+    workers = Worker.objects.using(alias())
+    return workers.filter(stopped_at__isnull=True, heartbeat_at__lte=since)
 
 
 def health_details() -> HealthDetails:

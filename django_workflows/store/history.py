@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core import failures, serialization
+from django_workflows.core.details import read_details, show_details
 from django_workflows.core.payloads import unseal
 from django_workflows.models import Event, Run
 from django_workflows.replay import events as log
@@ -19,16 +19,19 @@ from django_workflows.store.inbox import unread_events
 COLUMNS = "run_id, seq, type, correlation_id, detail, payload, created_at, id"
 T = TypeVar("T")
 _NO_DETAIL: dict[str, Any] = {}
+#: Rows of an outline that are read at once.
+_AT_ONCE = 500
 
 
 def to_log_event(row: Sequence[Any]) -> LogEvent:
-    """A row of `COLUMNS` as replay takes it."""
+    """A row of `COLUMNS` as replay takes it. Raises WorkflowError if it cannot be
+    read here."""
     _, seq, kind, correlation_id, detail, payload, created_at, row_id = row
     return LogEvent(
         kind,
         correlation_id,
         time=to_us(created_at),
-        detail=json.loads(detail) if detail else _NO_DETAIL,
+        detail=read_details(detail) if detail else _NO_DETAIL,
         payload=None if payload is None else unseal(bytes(payload)),
         seq=seq,
         row_id=row_id,
@@ -102,7 +105,8 @@ def read_outline(
 ) -> tuple[list[LogEvent], list[LogEvent]]:
     """A run's log and its inbox, both in order, without any payloads.
 
-    Events that say the same share one detail, which is not to be changed.
+    Events that say the same share one detail, which is not to be changed. What cannot
+    be read is there as `show_details` has it.
     """
     details: dict[str, Mapping[str, Any]] = {"": _NO_DETAIL}
     events = []
@@ -114,21 +118,23 @@ def read_outline(
             "FROM django_workflows_event WHERE run_id = %s ORDER BY seq, id",
             (run_id,),
         )
-        for seq, kind, correlation_id, text, created_at, row_id in cursor.fetchall():
-            detail = details.get(text)
-            if detail is None:
-                detail = details[text] = json.loads(text)
-            if created_at != moment:
-                time, moment = to_us(created_at), created_at
-            event = LogEvent(
-                kind,
-                correlation_id,
-                time=time,
-                detail=detail,
-                seq=seq,
-                row_id=row_id,
-            )
-            events.append(event)
+        # Rows of a long log that stay for a while keep the garbage collector busy.
+        while rows := cursor.fetchmany(_AT_ONCE):
+            for seq, kind, correlation_id, text, created_at, row_id in rows:
+                detail = details.get(text)
+                if detail is None:
+                    detail = details[text] = show_details(text)
+                if created_at != moment:
+                    time, moment = to_us(created_at), created_at
+                event = LogEvent(
+                    kind,
+                    correlation_id,
+                    time=time,
+                    detail=detail,
+                    seq=seq,
+                    row_id=row_id,
+                )
+                events.append(event)
     numbered = [event for event in events if event.seq is not None]
     return numbered, [event for event in events if event.seq is None]
 
@@ -148,7 +154,7 @@ def history(run: Run) -> list[Event]:
 def sealed_input(run: Run) -> bytes:
     """What the run was started with, as it is stored."""
     first = Event.objects.using(alias()).filter(run_id=run.pk, seq=1)
-    return bytes(first.values_list("payload", flat=True).get() or b"")
+    return bytes(first.values_list("payload", flat=True).first() or b"")
 
 
 def sealed_end(run: Run) -> bytes | None:

@@ -13,7 +13,9 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core import serialization
+from django_workflows.core.authorship import author
 from django_workflows.core.payloads import seal
+from django_workflows.core.texts import require_text
 from django_workflows.errors import HookNotFoundError, WorkflowError
 from django_workflows.models import Hook, Run
 from django_workflows.replay.defined_hooks import (
@@ -29,13 +31,14 @@ from django_workflows.store.database import (
     is_postgresql,
     now_sql,
 )
-from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.inbox import as_text, insert_inbox
 from django_workflows.store.notify import DUE, notify
 
 
 def token_hash(token: str) -> str:
-    """What a token's uniqueness is held on."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    """What a token's uniqueness is held on. Raises TypeError for what is no text."""
+    text = require_text("the token of a hook", token)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def facts_of(detail: Mapping[str, Any]) -> tuple[str, str]:
@@ -62,7 +65,8 @@ def resume_hook(token: str, payload: Any = None) -> Run:
     """Send a payload to the run that holds the token, and return that run.
 
     In the caller's transaction it is sent, or not, with that. Raises HookNotFoundError
-    if no run holds the token, SerializationError for the payload.
+    if no run holds the token, SerializationError for the payload and TypeError for a
+    token that is no text.
     """
     return _deliver("token_hash", token_hash(token), payload)
 
@@ -96,7 +100,9 @@ def find_validator(hook: Hook) -> DefinedHook[Any] | None:
         raise NotValidatedHereError("this is a webhook: send a request to its own URL")
     if not hook.schema:
         return None
-    schema = json.loads(hook.schema)
+    schema = hook.expects or {}
+    if IDENTITY not in schema:
+        raise NotValidatedHereError("what this hook expects cannot be read")
     defined = find_defined_hook(schema)
     if defined is None:
         raise NotValidatedHereError(
@@ -126,7 +132,7 @@ async def aresume_hook(token: str, payload: Any = None) -> Run:
 def get_hook_by_token(token: str) -> Hook:
     """The active hook with this token: its run, metadata, created_at.
 
-    Raises HookNotFoundError.
+    Raises HookNotFoundError, and TypeError for a token that is no text.
     """
     hook = (
         Hook.objects.using(alias())
@@ -154,7 +160,7 @@ WITH h AS (
 ), e AS (
     INSERT INTO django_workflows_event
         (run_id, seq, type, correlation_id, detail, payload, created_at)
-    SELECT run_id, NULL, '{HOOK_RECEIVED}', id, '', %s, {{now}} FROM h
+    SELECT run_id, NULL, '{HOOK_RECEIVED}', id, %s, %s, {{now}} FROM h
 )
 SELECT r.*, h.run_id AS held_by, pg_notify('{DUE}', r.queue)
 FROM h LEFT JOIN django_workflows_run r ON r.id = h.run_id
@@ -194,7 +200,9 @@ def _send_postgresql(
     now = now_sql(database)
     unless = f"AND (yield_until IS NULL OR yield_until < {now})" if yielding else ""
     statement = _POSTGRESQL.format(now=now, column=column, unless_yielding=unless)
-    found = Run.objects.using(database.alias).raw(statement, (key, data))
+    found = Run.objects.using(database.alias).raw(
+        statement, (key, as_text(author()), data)
+    )
     run = next(iter(found), None)
     if run is None or run.pk == run.__dict__["held_by"]:
         return run
@@ -219,7 +227,10 @@ def _resume(
             return None
         hook_id, run_id = found
         run = Run.objects.using(database.alias).get(pk=run_id)
-        insert_inbox(database, run_id, HOOK_RECEIVED, hook_id, payload=data)
+        detail = as_text(author())
+        insert_inbox(
+            database, run_id, HOOK_RECEIVED, hook_id, detail=detail, payload=data
+        )
         notify(database, DUE, [run.queue])
     return run
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.store.database import is_postgresql, now_sql
@@ -28,6 +32,11 @@ def unread_events(database: BaseDatabaseWrapper) -> str:
         run = "SELECT * FROM django_workflows_run r WHERE r.id = e.run_id OFFSET 0"
         return f"django_workflows_event e CROSS JOIN LATERAL ({run}) r"
     return f"django_workflows_event e JOIN {run}"
+
+
+def as_text(detail: Mapping[str, Any]) -> str:
+    """The details of an event as its row has them."""
+    return json.dumps(detail) if detail else ""
 
 
 def insert_inbox(

@@ -11,15 +11,18 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from django_workflows.core import context, serialization
-from django_workflows.core.ids import derive_id, new_id
+from django_workflows.core.authorship import author
+from django_workflows.core.ids import derive_id, is_possible_id, new_id
 from django_workflows.core.payloads import seal
+from django_workflows.core.texts import require_text
 from django_workflows.errors import (
     DuplicateRunError,
     InvalidRunStateError,
     WorkflowRunNotFoundError,
 )
 from django_workflows.models import Run
-from django_workflows.replay.definitions import Workflow, install_launcher
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.launcher import install_launcher
 from django_workflows.replay.starts import Start, find_workflow, prepare
 from django_workflows.store import hooks
 from django_workflows.store.database import alias, connection, to_datetime
@@ -97,9 +100,9 @@ async def astart_many(
 
 
 def get_run(run_id: str) -> Run:
-    """The run with this id. Raises WorkflowRunNotFoundError."""
-    # What no database could hold is asked of none.
-    if run_id.isascii() and "\0" not in run_id:
+    """The run with this id. Raises WorkflowRunNotFoundError, and TypeError for what is
+    no text."""
+    if is_possible_id(require_text("the id of a run", run_id)):
         run = Run.objects.using(alias()).filter(pk=run_id).first()
         if run is not None:
             return run
@@ -118,7 +121,9 @@ def _new_run(
     started = prepare(workflow, args, kwargs, timezone.now())
     step = context.current_step()
     if step is None:
-        return to_store(started, new_id("wrun"))
+        new = to_store(started, new_id("wrun"))
+        new.detail = author()
+        return new
     return _new_run_of_step(step, started)
 
 

@@ -62,6 +62,8 @@ class Line:
     now_us: int
     priority: int
     since_us: int
+    #: Of steps, the id of the first.
+    first: str = ""
 
     @property
     def is_full(self) -> bool:

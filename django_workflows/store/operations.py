@@ -59,6 +59,11 @@ class Operation:
     def is_open(self) -> bool:
         return self.finished_at is None
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether it is a sleep that goes on, which a wake would end."""
+        return self.is_open and (self.kind, self.name) == ("wait", "sleep")
+
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values: what there is of it."""
         shown: dict[str, Any] = {

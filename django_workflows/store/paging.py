@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db.models import F, Field, Model, QuerySet
+from django.db import connections
+from django.db.models import F, Field, Model, Q, QuerySet
 from django.db.models.fields.tuple_lookups import (
     Tuple,
     TupleGreaterThan,
     TupleLessThan,
 )
+
+from django_workflows.store.database import is_postgresql
 
 Row = TypeVar("Row", bound=Model)
 
@@ -76,15 +79,28 @@ def read_page(
     *,
     is_descending: bool,
     size: int,
+    kinds: Sequence[Q] = (),
 ) -> Page[Row]:
     """The rows at a position in the order of some fields, the last of them unique; with
-    no cursor the first ones."""
+    no cursor the first ones.
+
+    With `kinds`, one of which each row is of, the rows of each are sought by
+    themselves: an index that begins with what makes them one has the order only there.
+    """
     is_backward = cursor is not None and cursor.is_backward
     goes_down = is_descending ^ is_backward
     if cursor is not None:
         queryset = beyond(queryset, names, cursor.values, goes_down=goes_down)
     sign = "-" if goes_down else ""
-    found = list(queryset.order_by(*(sign + name for name in names))[: size + 1])
+    ordered = queryset.order_by(*(sign + name for name in names))
+    found = [
+        row
+        for kind in kinds or [Q()]
+        for row in first_of(ordered.filter(kind), size + 1)
+    ]
+    if len(kinds) > 1:
+        found.sort(key=lambda row: _position(row, names), reverse=goes_down)
+        del found[size + 1 :]
     has_more, rows = len(found) > size, found[:size]
     if is_backward:
         rows.reverse()
@@ -100,6 +116,22 @@ def read_page(
         next=Cursor(False, last) if has_next else None,
         previous=Cursor(True, first) if has_previous else None,
     )
+
+
+def kinds_of(field: str, values: Sequence[str]) -> list[Q]:
+    """The kinds, for `read_page`, of rows that have one of some values in a field."""
+    different = dict.fromkeys(values)
+    return [Q(**{field: value}) for value in different] if len(different) > 1 else []
+
+
+def first_of(ordered: QuerySet[Row], count: int) -> QuerySet[Row]:
+    """So many rows from the beginning of a list."""
+    if not is_postgresql(connections[ordered.db]) or len(ordered.query.order_by) == 1:
+        return ordered[:count]
+    # Their keys alone stand in the index that begins with what the list is narrowed by.
+    # For whole rows PostgreSQL prefers the index that has all rows in their order, as
+    # if those that are meant were all over the table: it would read all newer ones.
+    return ordered.filter(pk__in=ordered.values("pk")[:count])
 
 
 def beyond(

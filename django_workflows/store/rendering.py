@@ -9,15 +9,17 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from django_workflows.core.details import UNREADABLE
 from django_workflows.core.rendering import (
     call_to_json,
     error_to_json,
     metadata_to_json,
     payload_to_json,
+    text_to_show,
     to_json,
 )
 from django_workflows.core.serialization.hiding import HIDDEN
-from django_workflows.models import Event, Run, Step
+from django_workflows.models import Event, Run, Schedule, Step
 from django_workflows.models.event import PAYLOAD_NAMES
 from django_workflows.replay import events as log
 from django_workflows.replay.registry import registry
@@ -37,6 +39,20 @@ def run_call(run: Run) -> dict[str, Any]:
     return call
 
 
+def schedule_call(schedule: Schedule) -> dict[str, Any]:
+    """The `args` and `kwargs` of a schedule's runs. Raises WorkflowError where this
+    process could not make them."""
+    if not (schedule.args or schedule.kwargs):
+        return {"args": [], "kwargs": {}}
+    sealed = bytes(schedule.sealed_input or b"")
+    return call_to_json(sealed, _workflow_signature(schedule.workflow))
+
+
+def schedule_error(schedule: Schedule) -> str:
+    """Why the last start of a schedule failed; empty if it did not."""
+    return text_to_show(schedule.last_error)
+
+
 def event_json(event: Event, workflow: str) -> dict[str, Any]:
     """An event of a run of this workflow: `seq, type, correlation_id, data` and
     `created_at`."""
@@ -52,7 +68,7 @@ def event_json(event: Event, workflow: str) -> dict[str, Any]:
 def data_json(event: Event, workflow: str) -> dict[str, Any]:
     """What an event of a run of this workflow says, as `Event.data` does."""
     details = event.details
-    data: dict[str, Any] = to_json(_without_token(details))
+    data: dict[str, Any] = to_json(_for_clients(event.type, details))
     if event.payload is None:
         return data
     payload = bytes(event.payload)
@@ -91,7 +107,15 @@ def step_calls(run: Run, steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
     return calls
 
 
-def _without_token(details: dict[str, Any]) -> dict[str, Any]:
+def _for_clients(kind: str, details: dict[str, Any]) -> dict[str, Any]:
+    """What anybody may know who may see the run: neither tokens nor who did something,
+    which names users and, by who sat at the command line, machines."""
+    if UNREADABLE in details:
+        # Where such things belong, they may be.
+        is_secret = kind.startswith("hook_") or '"by"' in str(details[UNREADABLE])
+        text = HIDDEN if is_secret else text_to_show(str(details[UNREADABLE]))
+        return {UNREADABLE: text}
+    details = {k: value for k, value in details.items() if k not in ("by", "way")}
     token = details.get("token")
     if token is None:
         return details
@@ -112,7 +136,7 @@ def _signature(
 
 
 def _step_signature(name: str) -> inspect.Signature | None:
-    found = registry.find_step(name)
+    found = registry.find_step_of_row(name)
     return None if found is None else found.signature
 
 

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django_workflows.core import context, failures, serialization
 from django_workflows.core.durations import Duration, to_seconds
 from django_workflows.core.payloads import unseal
+from django_workflows.core.serialization.exceptions import safe_message
 from django_workflows.errors import (
     WorkflowRunCancelledError,
     WorkflowRunFailedError,
@@ -133,8 +134,9 @@ def _unpack(end: _End) -> Any:
         return None if payload is None else serialization.loads(payload)
     if status == Run.Status.FAILED:
         cause = failures.rebuild(payload or b"")
+        said = safe_message(cause)
         raise WorkflowRunFailedError(
-            f"run {run_id} of {workflow} failed: {type(cause).__name__}: {cause}",
+            f"run {run_id} of {workflow} failed: {type(cause).__name__}: {said}",
             run_id=run_id,
             cause=cause,
         ) from cause

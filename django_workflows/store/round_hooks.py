@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core.details import show_details
 from django_workflows.core.payloads import seal
 from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
@@ -97,7 +98,7 @@ def _number_late_payloads(cursor: Any, run: RunWrite) -> None:
     """Payloads that came in since the round read the inbox: accepted, so logged."""
     known = {event.row_id for event in run.events if event.row_id is not None}
     cursor.execute(
-        "SELECT id, correlation_id, created_at FROM django_workflows_event "
+        "SELECT id, correlation_id, detail FROM django_workflows_event "
         "WHERE run_id = %s AND seq IS NULL AND type = %s ORDER BY id",
         (run.run_id, log.HOOK_RECEIVED),
     )
@@ -114,14 +115,14 @@ def _number_late_payloads(cursor: Any, run: RunWrite) -> None:
             i for i, event in enumerate(run.events) if event.type == log.HOOK_DISPOSED
         )
     time = run.events[position].time if position < len(run.events) else 0
-    for offset, (row_id, correlation_id, _) in enumerate(late):
+    for offset, (row_id, correlation_id, detail) in enumerate(late):
         run.events.insert(
             position + offset,
             LogEvent(
                 log.HOOK_RECEIVED,
                 correlation_id,
                 time=time,
-                detail={"late": True},
+                detail={**show_details(detail), "late": True},
                 row_id=row_id,
             ),
         )

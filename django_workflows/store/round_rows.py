@@ -40,6 +40,14 @@ _UPDATE_RUN = (
     "suspicion = CASE WHEN %s THEN 0 ELSE suspicion END, is_alone = %s, "
     "blocked_reason = '', blocked_times = 0 WHERE id = %s"
 )
+# What most rounds have to say. SQLite writes an index anew if a statement sets one of
+# its columns, also to what it was: no index has one of these.
+_UPDATE_RUN_GOING_ON = (
+    "UPDATE django_workflows_run SET last_seq = %s, is_waiting = %s, "
+    "suspicion = CASE WHEN %s THEN 0 ELSE suspicion END, is_alone = %s, "
+    "blocked_reason = '' "
+    "WHERE id = %s AND status = %s AND wake_at IS NULL AND blocked_times = 0"
+)
 
 
 def detail_text(event: LogEvent) -> str:
@@ -48,7 +56,7 @@ def detail_text(event: LogEvent) -> str:
 
 def write_rows(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> None:
     """Write what a round has to store, in the current transaction."""
-    inserts, numbered, steps, updates = [], [], [], []
+    inserts, numbered, steps = [], [], []
     for run in runs:
         for event in run.events:
             if event.row_id is not None:
@@ -73,28 +81,50 @@ def write_rows(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> None:
                     )
                 )
         steps += run.steps
-        updates.append(
-            (
-                run.last_seq,
-                run.status,
-                moment(database, run.started_us),
-                moment(database, run.finished_us),
-                run.release or run.finished_us is not None,
-                run.release,
-                moment(database, run.wake_us),
-                run.is_waiting,
-                run.trusted,
-                False,
-                run.run_id,
-            )
-        )
     with database.cursor() as cursor:
         if inserts:
             cursor.executemany(_INSERT_EVENT, inserts)
         if numbered:
             cursor.executemany(_NUMBER_EVENT, numbered)
-        cursor.executemany(_UPDATE_RUN, updates)
+        _update_runs(database, cursor, runs)
     insert_steps(database, steps)
+
+
+def _update_runs(
+    database: BaseDatabaseWrapper, cursor: Any, runs: Sequence[RunWrite]
+) -> None:
+    going_on = [run for run in runs if run.goes_on]
+    others = [run for run in runs if not run.goes_on]
+    if going_on:
+        cursor.executemany(
+            _UPDATE_RUN_GOING_ON,
+            [
+                (run.last_seq, False, run.trusted, False, run.run_id, run.status)
+                for run in going_on
+            ],
+        )
+        if cursor.rowcount != len(going_on):
+            others = [*runs]  # some stood otherwise: resumed, say, or blocked before
+    if others:
+        cursor.executemany(
+            _UPDATE_RUN,
+            [
+                (
+                    run.last_seq,
+                    run.status,
+                    moment(database, run.started_us),
+                    moment(database, run.finished_us),
+                    run.release or run.finished_us is not None,
+                    run.release,
+                    moment(database, run.wake_us),
+                    run.is_waiting,
+                    run.trusted,
+                    False,
+                    run.run_id,
+                )
+                for run in others
+            ],
+        )
 
 
 def write_attributes(database: BaseDatabaseWrapper, runs: Sequence[RunWrite]) -> None:

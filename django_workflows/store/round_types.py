@@ -117,6 +117,11 @@ class RunWrite:
         self.ended_steps: list[dict[str, Any]] = []
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it neither begins nor ends here, nor is given up."""
+        return self.started_us is self.finished_us is None and not self.release
+
+    @property
     def claims_names(self) -> bool:
         """Whether it claims tokens or keys, which others may be about to claim."""
         if self.family is None:

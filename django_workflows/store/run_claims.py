@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_workflows.store.database import (
     among,
     among_names,
+    exactly,
     from_json,
     is_postgresql,
     marks,
@@ -188,7 +189,7 @@ def known_sql(
         "mysql": "CONCAT(r.workflow, '\\n', r.version)",
     }.get(database.vendor, "(r.workflow || char(10) || r.version)")
     known_in, values = among_names(database, _marks(known))
-    return f"{mark} {known_in}", values
+    return f"{exactly(database, mark)} {known_in}", values
 
 
 @lru_cache

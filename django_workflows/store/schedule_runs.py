@@ -10,6 +10,7 @@ from django.db import transaction
 
 from django_workflows.errors import DuplicateRunError, WorkflowNotRegisteredError
 from django_workflows.models import Run, Schedule
+from django_workflows.replay.registry import EXECUTING, registry
 from django_workflows.store.database import (
     alias,
     connection,
@@ -45,6 +46,13 @@ def start_at_time(
 def key_of(schedule: Schedule, time: datetime) -> str:
     """The key by which the run of a time is the only one."""
     return f"schedule:{schedule.pk}:{time.astimezone(UTC).isoformat()}"
+
+
+def names_of(schedule: Schedule) -> list[str]:
+    """What its runs are runs of."""
+    if schedule.kind == "workflow":
+        return registry.names_of(schedule.workflow)
+    return [EXECUTING]
 
 
 def _start(schedule: Schedule, us: int, options: dict[str, Any]) -> Run:

@@ -15,7 +15,8 @@ from django_workflows.core.durations import Duration
 from django_workflows.core.ticks import Interval, Once, Times, parse_cron
 from django_workflows.models import Schedule
 from django_workflows.models.schedule import CATCHUP_WINDOW
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import (
     alias,
     connection,
@@ -109,14 +110,18 @@ def _plain_name(workflow: Workflow[..., Any]) -> str:
 
 
 def times_of(schedule: Schedule) -> Times:
-    """The times of a valid schedule, regardless of its bounds."""
+    """The times of a schedule, regardless of its bounds. Raises ValueError if it makes
+    no sense, as only a row can that somebody has damaged."""
     if schedule.cron is not None:
         return parse_cron(schedule.cron, schedule.timezone)
     if schedule.interval is not None:
+        if schedule.interval <= 0:
+            raise ValueError(f"the interval of a schedule is no {schedule.interval} s")
         return Interval(
             max(1, round(schedule.interval * 1e6)), round(schedule.offset * 1e6)
         )
-    assert schedule.at is not None
+    if schedule.at is None:
+        raise ValueError("the schedule has neither cron nor interval nor at")
     return Once(to_us(schedule.at))
 
 

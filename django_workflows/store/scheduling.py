@@ -9,7 +9,7 @@ from functools import partial
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import DatabaseError, InterfaceError
+from django.db.utils import DatabaseError, DataError, InterfaceError
 
 from django_workflows.core.ticks import spread
 from django_workflows.models import Run, Schedule
@@ -64,7 +64,7 @@ def serve_schedules(database: BaseDatabaseWrapper) -> Served:
     later = [us for _, us in rows if us > now_us]
     own = connection()
     try:
-        served = [despite_deadlocks(own, partial(_serve, pk)) for pk in due[:AT_ONCE]]
+        served = [_serve_or_stop(own, pk, now_us) for pk in due[:AT_ONCE]]
     except (DatabaseError, InterfaceError):
         if not own.in_atomic_block:
             own.close()
@@ -73,6 +73,26 @@ def serve_schedules(database: BaseDatabaseWrapper) -> Served:
     if count and len(due) > AT_ONCE:
         later = [now_us]  # the others have waited long enough
     return Served(count, min(later, default=None))
+
+
+def _serve_or_stop(own: BaseDatabaseWrapper, pk: int, now_us: int) -> bool:
+    """Serve a schedule. One that makes no sense, as somebody has damaged its row, is
+    due no more until it is saved again, so that the others have their turn."""
+    try:
+        return despite_deadlocks(own, partial(_serve, pk))
+    except Exception as error:
+        is_of_database = isinstance(error, DatabaseError | InterfaceError)
+        if is_of_database and not isinstance(error, DataError):
+            raise
+        logger.exception(
+            "the schedule with the key %d makes no sense and starts nothing any more",
+            pk,
+            extra={"action": "schedule_damaged", "schedule": pk},
+        )
+        said = f"{to_datetime(now_us).isoformat()}: {type(error).__name__}: {error}"
+        schedules = Schedule.objects.using(alias()).filter(pk=pk)
+        schedules.update(next_run_at=None, waits_for="", last_error=said)
+        return True
 
 
 def _serve(pk: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,10 @@ from django_workflows.core.code_lines import CodeLine, code_line, named_line
 from django_workflows.core.rendering import error_to_json, traceback_of
 from django_workflows.models import Event, Run, Step
 from django_workflows.replay import events as log
+from django_workflows.replay.registry import registry
 from django_workflows.store.chains import current_run_id
 from django_workflows.store.database import alias
-from django_workflows.store.health import database_now, fresh_workers
+from django_workflows.store.health import database_now, served_queues
 from django_workflows.store.history import sealed_end
 from django_workflows.store.operations import Operation
 
@@ -32,8 +33,9 @@ class Origin:
     traceback: str
     #: The line of the project's code.
     line: CodeLine | None
-    #: The step that raised it; empty for the workflow's own code.
+    #: The step that raised it, and its id; empty for the workflow's own code.
     step: str = ""
+    step_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,42 +104,73 @@ def cause_of(run: Run) -> Cause | None:
         outline = _("Blocked: %(type)s") % {"type": reason.partition(":")[0]}
         origin = Origin(stack, code_line(stack) or named_line(reason))
         return Cause(reason, origins=(origin,), outline=outline)
-    explain = {
+    explain: dict[str, Callable[[Run], Cause]] = {
         Run.Status.FAILED: _failed,
         Run.Status.CANCELLED: _stopped,
         Run.Status.TERMINATED: _stopped,
         Run.Status.TIMED_OUT: _timed_out,
         Run.Status.CONTINUED_AS_NEW: _continued,
-    }.get(Run.Status(run.status))
-    return None if explain is None else explain(run)
+    }
+    return explain[run.status](run) if run.status in explain else None
 
 
 def _untaken(operations: Sequence[Operation]) -> dict[str, str]:
-    """What steps wait for that no worker has taken yet, by their ids."""
-    ids = [each.id for each in operations if each.kind == "step" and not each.attempts]
-    if not ids:
+    """What steps wait for that no worker has taken yet, or not again, by their ids."""
+    steps = {
+        each.id: each
+        for each in operations
+        if each.kind == "step" and not _is_at_work(each)
+    }
+    if not steps:
         return {}
-    steps = Step.objects.using(alias()).filter(pk__in=ids, status=Step.Status.PENDING)
-    served = _served_queues()
+    rows = Step.objects.using(alias()).filter(pk__in=steps, status=Step.Status.PENDING)
+    served = served_queues()
+    known = registry.known_steps()
     found = {}
-    for step in steps.only("name", "queue", "limit_key"):
-        if step.queue not in served:
+    for row in rows.only("name", "queue", "limit_key"):
+        operation = steps[row.pk]
+        action = registry.action_of_row(row.name)
+        is_unknown = bool(action) and row.name not in known
+        values = {"name": operation.name, "queue": row.queue, "action": action}
+        if operation.attempts:
+            if not is_unknown:
+                continue
+            values |= _next_attempt(operation)
+            text = _(
+                "step %(name)s, whose attempt %(number)s, due at %(time)s, is to be "
+                "taken by a worker of queue %(queue)s that knows the action "
+                "%(action)s, which this process does not"
+            )
+        elif row.queue not in served:
             text = _(
                 "step %(name)s to be taken by a worker of queue %(queue)s, which none "
                 "serves: start one with manage.py workflows worker --queue %(queue)s"
             )
-        elif step.limit_key:
+        elif row.limit_key:
             text = _("step %(name)s to get a place under its limits")
+        elif is_unknown:
+            text = _(
+                "step %(name)s to be taken by a worker of queue %(queue)s that knows "
+                "the action %(action)s, which this process does not"
+            )
+        elif action:
+            text = _(
+                "step %(name)s to be taken by a worker of queue %(queue)s that knows "
+                "the action %(action)s"
+            )
         else:
             text = _("step %(name)s to be taken by a worker of queue %(queue)s")
-        found[step.pk] = text % {"name": step.name, "queue": step.queue}
+        found[row.pk] = text % values
     return found
 
 
-def _served_queues() -> set[str]:
-    """The queues that have a worker now."""
-    served = fresh_workers().values_list("queues", flat=True)
-    return {queue for queues in served for queue in queues.split(",")}
+def _is_at_work(step: Operation) -> bool:
+    return bool(step.attempts) and step.attempts[-1].finished_at is None
+
+
+def _next_attempt(step: Operation) -> dict[str, str]:
+    last = step.attempts[-1]
+    return {"number": str(last.number + 1), "time": _time(last.retry_at)}
 
 
 def _awaited(operation: Operation) -> str:
@@ -149,20 +182,23 @@ def _awaited(operation: Operation) -> str:
     if operation.kind == "hook":
         return _("a payload for hook %(id)s") % {"id": operation.id}
     if operation.kind == "child":
-        values |= {"id": operation.run_id, "status": operation.status}
+        status = operation.status
+        if status in Run.Status.values:
+            status = str(Run.Status(status).label)
+        values |= {"id": operation.run_id, "status": status}
         return _("child %(name)s, run %(id)s (%(status)s)") % values
     if not operation.attempts:
         return _("step %(name)s to be taken by a worker") % values
     attempt = operation.attempts[-1]
-    values |= {"number": str(attempt.number), "time": _time(attempt.started_at)}
-    if attempt.finished_at is None:
+    if _is_at_work(operation):
+        values |= {"number": str(attempt.number), "time": _time(attempt.started_at)}
         return _("step %(name)s, whose attempt %(number)s began at %(time)s") % values
-    values |= {"number": str(attempt.number + 1), "time": _time(attempt.retry_at)}
+    values |= _next_attempt(operation)
     return _("step %(name)s, whose attempt %(number)s is due at %(time)s") % values
 
 
 def _for_a_worker(queue: str) -> str:
-    if queue in _served_queues():
+    if queue in served_queues():
         return _("Waiting for a free worker of queue %(queue)s.") % {"queue": queue}
     return _(
         "Waiting for a worker of queue %(queue)s, which none serves: start one with "
@@ -172,19 +208,28 @@ def _for_a_worker(queue: str) -> str:
 
 def _failed(run: Run) -> Cause:
     sealed = sealed_end(run)
-    error = error_to_json(sealed)
+    error = error_to_json(sealed or b"")
     end = _last(run, (log.RUN_FAILED,))
     ids = end.details.get("failed", []) if end is not None else []
-    names = dict(
-        Step.objects.using(alias()).filter(pk__in=ids).values_list("pk", "name")
-    )
     steps = Event.objects.using(alias()).filter(
-        run_id=run.pk, type=log.STEP_FAILED, correlation_id__in=ids
+        run_id=run.pk,
+        type__in=(log.STEP_CREATED, log.STEP_FAILED),
+        correlation_id__in=ids,
     )
+    events = list(steps.order_by("-seq"))
+    names = {
+        event.correlation_id: event.details.get("title", event.details.get("name", ""))
+        for event in events
+        if event.type == log.STEP_CREATED
+    }
     origins = [
-        _origin(bytes(event.payload), names.get(event.correlation_id, ""))
-        for event in steps.order_by("-seq")
-        if event.payload is not None
+        _origin(
+            bytes(event.payload),
+            names.get(event.correlation_id, ""),
+            event.correlation_id,
+        )
+        for event in events
+        if event.type == log.STEP_FAILED and event.payload is not None
     ]
     if sealed is not None:
         origins.append(_origin(sealed))
@@ -197,9 +242,9 @@ def _failed(run: Run) -> Cause:
     return Cause(text, error, tuple(origins), outline)
 
 
-def _origin(sealed: bytes, step: str = "") -> Origin:
+def _origin(sealed: bytes, step: str = "", step_id: str = "") -> Origin:
     traceback = traceback_of(sealed)
-    return Origin(traceback, code_line(traceback), step)
+    return Origin(traceback, code_line(traceback), step, step_id)
 
 
 def _stopped(run: Run) -> Cause:
@@ -207,7 +252,7 @@ def _stopped(run: Run) -> Cause:
     asked = (log.RUN_CANCELLED, log.RUN_TERMINATED, log.CANCEL_REQUESTED)
     for event in _all(run, asked):
         reason = reason or event.details.get("reason", "")
-    status = str(Run.Status(run.status).label).capitalize()
+    status = str(run.get_status_display()).capitalize()
     if not reason:
         return _plain(_("%(status)s, no reason given.") % {"status": status})
     return _plain(_("%(status)s: %(reason)s") % {"status": status, "reason": reason})

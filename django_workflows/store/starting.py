@@ -26,6 +26,7 @@ from django_workflows.store.database import (
     to_datetime,
     to_us,
 )
+from django_workflows.store.inbox import as_text
 from django_workflows.store.notify import DUE, notify, publish
 
 
@@ -59,6 +60,8 @@ class NewRun:
     max_concurrency: int | None = None
     rate_limit: str = ""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    #: What the first event of its log says.
+    detail: dict[str, str] = field(default_factory=dict)
     #: Its id says what it is: there may be such a run already.
     may_exist: bool = False
 
@@ -165,7 +168,7 @@ def _constants() -> str:
 
 def _insert_from(source: str) -> str:
     """The statement that inserts runs and their first events from rows of `source`,
-    which has the columns of `_GIVEN` and `seed, input, start_at, delay, cap`.
+    which has the columns of `_GIVEN` and `seed, detail, input, start_at, delay, cap`.
     """
     return f"""
     WITH n AS ({source}), c AS (
@@ -185,7 +188,7 @@ def _insert_from(source: str) -> str:
     ), e AS (
         INSERT INTO django_workflows_event
             (run_id, seq, type, correlation_id, detail, payload, created_at)
-        SELECT r.id, 1, '{RUN_CREATED}', '', '', n.input, r.created_at
+        SELECT r.id, 1, '{RUN_CREATED}', '', n.detail, n.input, r.created_at
         FROM r JOIN n ON n.id = r.id
     ), w AS (
         SELECT pg_notify('{DUE}', queue) FROM (SELECT DISTINCT queue FROM r) AS q
@@ -197,16 +200,16 @@ def _insert_from(source: str) -> str:
 _FIELDS = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
 _POSTGRESQL = _insert_from(f"""
     SELECT {", ".join(_GIVEN)}, decode(seed, 'hex') AS seed,
-        decode(input, 'base64') AS input, start_at, delay, cap
-    FROM json_to_recordset(%s) AS j({_FIELDS}, seed text, input text,
+        detail, decode(input, 'base64') AS input, start_at, delay, cap
+    FROM json_to_recordset(%s) AS j({_FIELDS}, seed text, detail text, input text,
         start_at timestamptz, delay float8, cap timestamptz)
 """)
 # One run alone, as most are started: reading JSON takes longer to plan than to do.
 _POSTGRESQL_ONE = _insert_from(
     "SELECT "
     + ", ".join(f"%s::{kind} AS {name}" for name, kind in _GIVEN.items())
-    + ", %s::bytea AS seed, %s::bytea AS input, %s::timestamptz AS start_at, "
-    "%s::float8 AS delay, %s::timestamptz AS cap"
+    + ", %s::bytea AS seed, %s::text AS detail, %s::bytea AS input, "
+    "%s::timestamptz AS start_at, %s::float8 AS delay, %s::timestamptz AS cap"
 )
 
 
@@ -246,6 +249,7 @@ def _given_values(database: BaseDatabaseWrapper, run: NewRun) -> tuple[Any, ...]
     return (
         *_given(run),
         run.seed,
+        as_text(run.detail),
         run.input,
         moment(database, run.start_us),
         run.delay,
@@ -260,6 +264,7 @@ def _rows_json(runs: Sequence[NewRun]) -> str:
             | {
                 "attributes": run.attributes,
                 "seed": run.seed.hex(),
+                "detail": as_text(run.detail),
                 "input": b64encode(run.input).decode(),
                 "start_at": _iso(run.start_us),
                 "delay": run.delay,
@@ -281,7 +286,7 @@ _INSERT_RUN = (
 _INSERT_EVENT = (
     "INSERT INTO django_workflows_event "
     "(run_id, seq, type, correlation_id, detail, payload, created_at) "
-    f"VALUES (%s, 1, '{RUN_CREATED}', '', '', %s, %s)"
+    f"VALUES (%s, 1, '{RUN_CREATED}', '', %s, %s, %s)"
 )
 
 
@@ -306,9 +311,7 @@ def _insert_rows(
                 continue
             inserted.append(run)
         created = moment(database, created_us)
-        cursor.executemany(
-            _INSERT_EVENT, [(run.id, run.input, created) for run in inserted]
-        )
+        cursor.executemany(_INSERT_EVENT, _first_events(inserted, created))
         notify(database, DUE, {run.queue for run in inserted})
     return {run.id: created_us for run in inserted}
 
@@ -348,11 +351,13 @@ def _insert_or_ignore(
             if cursor.rowcount == 1:
                 inserted.append(run)
         created = moment(database, created_us)
-        cursor.executemany(
-            _INSERT_EVENT, [(run.id, run.input, created) for run in inserted]
-        )
+        cursor.executemany(_INSERT_EVENT, _first_events(inserted, created))
     notify(database, DUE, {run.queue for run in inserted})
     return {run.id for run in inserted}
+
+
+def _first_events(runs: Sequence[NewRun], created: Any) -> list[tuple[Any, ...]]:
+    return [(run.id, as_text(run.detail), run.input, created) for run in runs]
 
 
 def _by_key(run: NewRun) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.core.payloads import unseal
+from django_workflows.replay.actions import KnownSteps
 from django_workflows.replay.events import STEP_STARTED
+from django_workflows.store.attempts import LAST, fail_uncountable
 from django_workflows.store.database import (
     among,
-    among_names,
     from_json,
     marks,
     moment,
@@ -28,11 +27,11 @@ from django_workflows.store.step_lines import (
     NOT_PAUSED,
     Free,
     in_order,
+    known_steps_sql,
     next_steps,
     step_lines,
 )
-
-logger = logging.getLogger("django_workflows.store")
+from django_workflows.store.unreadable import unreadable
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ def claim_steps(
     database: BaseDatabaseWrapper,
     worker_id: str,
     queues: Sequence[str],
-    known: tuple[str, ...],
+    known: KnownSteps,
     limit: int,
     *,
     suspects: bool = False,
@@ -105,10 +104,28 @@ def claim_steps(
     any of its code can run.
     """
     claim = StepClaim()
-    if not known or limit <= 0:
+    if limit <= 0:
         claim.has_queued_runs = claim.has_suspects = True  # for all it knows
         return claim
-    offer = steps_on_offer(database, queues, known, limit, suspects)
+    met = -1
+    while len(claim.steps) < limit and met < unreadable.met:
+        # Behind what turned out to be unreadable others may have waited.
+        met = unreadable.met
+        _take(claim, database, worker_id, queues, known, limit, suspects)
+    return claim
+
+
+def _take(
+    claim: StepClaim,
+    database: BaseDatabaseWrapper,
+    worker_id: str,
+    queues: Sequence[str],
+    known: KnownSteps,
+    limit: int,
+    suspects: bool,
+) -> None:
+    """Look once, and begin what there is to be begun."""
+    offer = steps_on_offer(database, queues, known, limit - len(claim.steps), suspects)
     lines = offer.lines
     claim.has_queued_runs = offer.has_queued_runs
     claim.has_suspects = offer.has_suspects
@@ -131,14 +148,16 @@ def claim_steps(
                     left,
                     suspects=suspects,
                     least_priority=part.least_priority,
-                    can_read=_can_read,
                 )
                 nexts.append(gate.next_us)
                 now_us = gate.now_us
+            begun = []
             if ids:
-                claim.steps += _begin_steps(database, cursor, worker_id, ids, now_us)
+                begun = _begin_steps(database, cursor, worker_id, ids, now_us)
+        claim.steps += begun
+        if len(begun) < len(ids):
+            fail_uncountable(database, ids)
     claim.next_us = min((us for us in nexts if us is not None), default=None)
-    return claim
 
 
 # What there is besides steps without limits, whoever it is for: seldom anything, so
@@ -153,12 +172,26 @@ _BESIDES = """
     UNION ALL SELECT '', 3, {now} FROM (SELECT 1) AS one WHERE EXISTS (
         SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.status = 'pending')
 """
+# The same in our queues for MySQL and MariaDB, which have no partial indexes: by those,
+# all of them full, that end at once where nothing waits. An EXISTS ignores groups.
+_BESIDES_IN_FULL = """
+    UNION ALL SELECT '', 1, {now} FROM (
+        SELECT s.limit_key FROM django_workflows_step s
+        WHERE NOT (s.limit_key = '') AND s.status = 'pending'
+        GROUP BY s.limit_key LIMIT 1) AS one
+    UNION ALL SELECT '', 2, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_run r WHERE r.queue {queues_in}
+        AND r.queued_at IS NOT NULL AND r.finished_at IS NULL)
+    UNION ALL SELECT '', 3, {now} FROM (SELECT 1) AS one WHERE EXISTS (
+        SELECT 1 FROM django_workflows_step s WHERE s.queue {queues_in}
+        AND s.due_at IS NOT NULL AND s.suspect AND s.status = 'pending')
+"""
 
 
 def steps_on_offer(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: tuple[str, ...],
+    known: KnownSteps,
     limit: int,
     suspects: bool | None,
 ) -> Offer:
@@ -168,21 +201,24 @@ def steps_on_offer(
     others, or None for both.
     """
     queues_in, queue_values = among(database, queues)
-    known_in, known_values = among_names(database, known)
+    is_known, known_values = known_steps_sql(database, known)
     now = now_sql(database)
     suspect = "" if suspects is None else "AND s.suspect = %s"
+    is_mysql = database.vendor == "mysql"
+    besides_sql = _BESIDES_IN_FULL if is_mysql else _BESIDES
+    besides_values = queue_values * 2 if is_mysql else []
     statement = f"""
         SELECT id, priority, due_at FROM (
             SELECT s.id, s.priority, s.due_at FROM django_workflows_step s
             WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
-            AND s.status = 'pending' AND s.name {known_in} AND {NOT_PAUSED} {suspect}
+            AND s.status = 'pending' AND {is_known} AND {NOT_PAUSED} {suspect}
             ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
-        ) AS free {_BESIDES.format(now=now)}
+        ) AS free {besides_sql.format(now=now, queues_in=queues_in)}
     """
     values = [*queue_values, *known_values]
     values += [] if suspects is None else [suspects]
     with database.cursor() as cursor:
-        cursor.execute(statement, [*values, limit])
+        cursor.execute(statement, [*values, limit, *besides_values])
         rows = cursor.fetchall()
     besides = {row[1] for row in rows if not row[0]}
     return Offer(
@@ -191,6 +227,29 @@ def steps_on_offer(
         has_queued_runs=2 in besides,
         has_suspects=3 in besides,
     )
+
+
+def readable_offer(
+    database: BaseDatabaseWrapper, queues: Sequence[str], known: KnownSteps
+) -> Offer:
+    """What there is to be begun, one of the steps without limits at most: nothing, if
+    this process cannot read any of it."""
+    while True:
+        offer = steps_on_offer(database, queues, known, 1, None)
+        firsts = [step.id for step in offer.free]
+        firsts += [line.first for line in offer.lines if line.may_start]
+        if not firsts or any(_can_read(database, step_id) for step_id in firsts):
+            return offer
+
+
+def _can_read(database: BaseDatabaseWrapper, step_id: str) -> bool:
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, args, heartbeat FROM django_workflows_step WHERE id = %s",
+            (step_id,),
+        )
+        rows = cursor.fetchall()
+    return all(unreadable.can_read(*row) for row in rows)
 
 
 def _lock_free(
@@ -207,7 +266,7 @@ def _lock_free(
         f"AND due_at <= {now_sql(database)} ORDER BY id{skip}",
         ids,
     )
-    free = {row[0] for row in cursor.fetchall() if _can_read(*row)}
+    free = {row[0] for row in cursor.fetchall() if unreadable.can_read(*row)}
     return [step_id for step_id in ids if step_id in free]
 
 
@@ -226,7 +285,7 @@ def _begin_steps(
     cursor.execute(
         "UPDATE django_workflows_step SET status = 'running', "
         "attempt = attempt + 1, worker = %s, due_at = NULL, started_at = %s "
-        f"WHERE id IN ({marks(ids)})",
+        f"WHERE id IN ({marks(ids)}) AND attempt < {LAST}",
         [worker_id, now, *ids],
     )
     cursor.execute(
@@ -234,7 +293,8 @@ def _begin_steps(
         "s.suspect, s.args, s.options, s.created_at, r.workflow, r.version, "
         "r.start_key, r.attempt, r.started_at, r.queue, r.attributes, "
         "s.heartbeat FROM django_workflows_step s JOIN django_workflows_run r "
-        f"ON r.id = s.run_id WHERE s.id IN ({marks(ids)}) ORDER BY s.id",
+        f"ON r.id = s.run_id WHERE s.id IN ({marks(ids)}) AND s.status = 'running' "
+        "ORDER BY s.id",
         ids,
     )
     claimed = {row[0]: _claimed_step(row, now_us) for row in cursor.fetchall()}
@@ -260,28 +320,6 @@ def _begin_steps(
         ],
     )
     return [claimed[step_id] for step_id in ids if step_id in claimed]
-
-
-def _can_read(step_id: str, *payloads: Any) -> bool:
-    """Whether this process has what it takes to read them; else others may."""
-    try:
-        for payload in payloads:
-            unseal(bytes(payload or b""))
-    except Exception as error:
-        _tell_unreadable(step_id, str(error))
-        return False
-    return True
-
-
-@lru_cache(maxsize=1000)
-def _tell_unreadable(step_id: str, error: str) -> None:
-    """Once for each step: it is looked at again several times a second."""
-    logger.warning(
-        "step %s cannot be read by this process and is left to others: %s",
-        step_id,
-        error,
-        extra={"action": "step_unreadable", "step": step_id},
-    )
 
 
 def _claimed_step(row: Sequence[Any], now_us: int) -> ClaimedStep:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_workflows.replay.definitions import registry
+from django_workflows.core.details import as_object, show_object
+from django_workflows.replay.actions import KnownSteps
+from django_workflows.replay.registry import registry
 from django_workflows.store.database import (
     among,
     among_names,
+    exactly,
     is_postgresql,
     now_sql,
     to_us,
@@ -26,14 +28,15 @@ from django_workflows.store.limits import (
     quoted,
     skip_locked,
 )
+from django_workflows.store.unreadable import unreadable
 
 
 def step_limits(name: str, options: str) -> Limits:
     """The limits of a step on offer: those of its call, else today's definition's."""
-    step = registry.find_step(name)
+    step = registry.find_step_of_row(name)
     if step is None:
         return Limits(None, None)
-    given = json.loads(options).get("limits", {}) if options else {}
+    given = as_object(show_object(options).get("limits", {}))
     return Limits(
         given.get("max_concurrency", step.settings.max_concurrency),
         given.get("rate_limit", step.settings.rate_limit),
@@ -53,6 +56,14 @@ _STEP_LINES = """
         FROM keys_of_steps k WHERE k.limit_key IS NOT NULL
     )
 """
+# MySQL and MariaDB jump by themselves, and told how they would read all limited steps
+# at each jump.
+_STEP_GROUPS = """
+    keys_of_steps(limit_key) AS (
+        SELECT s.limit_key FROM django_workflows_step s
+        WHERE NOT (s.limit_key = '') AND s.status = 'pending' GROUP BY s.limit_key
+    )
+"""
 _FIRST = """
     SELECT s.{column} FROM django_workflows_step s
     WHERE NOT (s.limit_key = '') AND s.status = 'pending'
@@ -64,7 +75,7 @@ _COUNT = """
     AND w.status = 'running' AND w.limit_key = {key}
 """
 _STEP_LINE = """
-    SELECT s.limit_key, s.name, s.options, ({count}),
+    SELECT s.id, s.limit_key, s.name, s.options, ({count}),
         COALESCE(l.pace, ''), {now}, s.priority, s.created_at
     FROM {firsts} LEFT JOIN django_workflows_limit l ON l.{key} = s.limit_key
 """
@@ -74,10 +85,37 @@ NOT_PAUSED = (
 )
 
 
+#: The name of a row up to whose action it is.
+_BEGINNING = {
+    "postgresql": "split_part(s.name, '@', 1)",
+    "sqlite": "substr(s.name, 1, instr(s.name, '@') - 1)",
+    "mysql": "SUBSTRING_INDEX(s.name, '@', 1)",
+}
+
+
+def known_steps_sql(
+    database: BaseDatabaseWrapper, known: KnownSteps
+) -> tuple[str, list[Any]]:
+    """A condition on steps `s`: their code is known, and that of their actions, and for
+    all that this process knows it can read them; and its parameters."""
+    names_in, values = among_names(database, known.names or ("",))
+    is_known = f"{exactly(database, 's.name')} {names_in}"
+    if known.beginnings:
+        begins_in, beginnings = among_names(database, known.beginnings)
+        beginning = exactly(database, _BEGINNING[database.vendor])
+        is_known = f"({is_known} OR {beginning} {begins_in})"
+        values += beginnings
+    if unread := unreadable.ids:
+        unread_in, ids = among_names(database, unread)
+        is_known += f" AND NOT s.id {unread_in}"
+        values += ids
+    return is_known, values
+
+
 def step_lines(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: tuple[str, ...],
+    known: KnownSteps,
     suspects: bool | None,
 ) -> list[Line]:
     """The lines of due steps of known names, one for each limit."""
@@ -96,23 +134,24 @@ def step_lines(
         firsts=firsts,
         count=_COUNT.format(key="s.limit_key"),
     )
+    keys = _STEP_GROUPS if database.vendor == "mysql" else _STEP_LINES
     with database.cursor() as cursor:
-        cursor.execute(f"WITH RECURSIVE {_STEP_LINES} {line}", values)
+        cursor.execute(f"WITH RECURSIVE {keys} {line}", values)
         return [_line(row) for row in cursor.fetchall()]
 
 
 def _eligible_steps(
     database: BaseDatabaseWrapper,
     queues: Sequence[str],
-    known: tuple[str, ...],
+    known: KnownSteps,
     suspects: bool | None,
 ) -> tuple[str, list[Any]]:
     queues_in, queue_values = among(database, queues)
-    known_in, known_values = among_names(database, known)
+    is_known, known_values = known_steps_sql(database, known)
     eligible = (
         f"s.due_at <= {now_sql(database)} "
         f"AND {likely(f's.queue {queues_in}')} "
-        f"AND {likely(f's.name {known_in}')} AND {NOT_PAUSED}"
+        f"AND {likely(is_known)} AND {NOT_PAUSED}"
     )
     values = [*queue_values, *known_values]
     if suspects is not None:
@@ -122,7 +161,7 @@ def _eligible_steps(
 
 
 def _line(row: Sequence[Any]) -> Line:
-    key, name, options, at_work, pace, now, priority, created_at = row
+    step_id, key, name, options, at_work, pace, now, priority, created_at = row
     return Line(
         key=key,
         limits=step_limits(name, options),
@@ -131,6 +170,7 @@ def _line(row: Sequence[Any]) -> Line:
         now_us=to_us(now),
         priority=priority,
         since_us=to_us(created_at),
+        first=step_id,
     )
 
 
@@ -139,12 +179,11 @@ def next_steps(
     cursor: Any,
     line: Line,
     queues: Sequence[str],
-    known: tuple[str, ...],
+    known: KnownSteps,
     limit: int,
     *,
     suspects: bool,
     least_priority: int | None,
-    can_read: Callable[[str, Any, Any], bool],
 ) -> tuple[list[str], Gate]:
     """The steps of a line that may start now, at most `limit`; they have to be begun in
     the current transaction, which holds the Limit row from here on.
@@ -164,7 +203,7 @@ def next_steps(
         f"LIMIT {limit}{skip_locked(database, 's')}",
         [line.key, *values],
     )
-    rows = [row for row in cursor.fetchall() if can_read(row[0], row[3], row[4])]
+    rows = [row for row in cursor.fetchall() if unreadable.can_read(row[0], *row[3:])]
     allowed = gate.admit([step_limits(row[1], row[2]) for row in rows])
     return [row[0] for row in rows[:allowed]], gate
 

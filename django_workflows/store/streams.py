@@ -118,13 +118,6 @@ def stream_state(run_id: str, namespace: str = "") -> StreamState:
     return look(run_id, namespace, limit=0)[0]
 
 
-def read_chunks(
-    run_id: str, namespace: str = "", start: int = 0, limit: int = BATCH
-) -> list[Chunk]:
-    """The chunks from index `start` (not negative) on; see `look`."""
-    return look(run_id, namespace, start, limit)[1]
-
-
 def read_sealed(
     stream: str, start: int, limit: int, size: int = BATCH_BYTES
 ) -> list[tuple[int, bytes, int]]:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from django.utils import timezone
 
 from django_workflows.models import Run
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
 from django_workflows.replay.starts import prepare
 from django_workflows.store.launching import start
 

@@ -84,7 +84,7 @@ def read_timeline(run: Run) -> Timeline:
     numbered, unread = read_outline(connection(), run.pk)
     marks = [_mark(event) for event in (*numbered, *unread) if event.type in _MARKS]
     by_id: dict[str, Operation] = {}
-    counting = effective(numbered)
+    counting = effective(_readable(numbered))
     for events in (counting, unread):
         for event in events:
             _take(by_id, event)
@@ -95,6 +95,17 @@ def read_timeline(run: Run) -> Timeline:
     if run.is_closed:
         _end_with(run, operations)
     return Timeline(operations, marks)
+
+
+def _readable(numbered: Sequence[LogEvent]) -> Sequence[LogEvent]:
+    """The entries without retries of which nobody knows what they have made void."""
+    if all("cut" in each.detail for each in numbered if each.type == log.RUN_RETRIED):
+        return numbered
+    return [
+        event
+        for event in numbered
+        if event.type != log.RUN_RETRIED or "cut" in event.detail
+    ]
 
 
 def add_payloads(operations: Sequence[Operation]) -> None:
@@ -174,16 +185,18 @@ def _begun(kind: str, event: LogEvent) -> Operation:
         if event.type == log.HOOK_CONFLICT:
             operation.status, operation.finished_at = "conflict", time
     elif kind == "wait":
-        operation.name = detail["kind"]
-        operation.due_at = to_datetime(detail["due"])
+        operation.name = detail.get("kind", "")
+        if (due := detail.get("due")) is not None:
+            operation.due_at = to_datetime(due)
     else:
-        operation.name = detail.get("title", detail["name"])
+        operation.name = detail.get("title", detail.get("name", ""))
         operation.run_id = detail.get("run_id", "")
     return operation
 
 
 def _begin_attempt(operation: Operation, event: LogEvent) -> None:
-    number, attempts = event.detail["attempt"], operation.attempts
+    attempts = operation.attempts
+    number = event.detail.get("attempt", len(attempts) + 1)
     if not attempts or attempts[-1].number < number:
         worker = event.detail.get("worker", "")
         attempts.append(Attempt(number, _moment(event.time), worker=worker))

@@ -38,6 +38,11 @@ DATA_VERSION_INTERVAL = 0.003
 
 PROBE_TIMEOUT = 1.0
 """Seconds within which a test notification must arrive for LISTEN to be trusted."""
+
+PROBE_AGAIN = 600.0
+"""Seconds after which it is tried again, where none has arrived: the database may only
+have been slow."""
+
 REDIS_SLICE = 0.25
 """Seconds after which the Redis thread notices that it should end."""
 
@@ -206,7 +211,8 @@ class PostgresWaker(Waker):
         self._settings = connection
         self._connection: psycopg.Connection[Any] | None = None
         self._backoff = Backoff()
-        self._polling = False
+        #: Until when it polls; 0 if it never had to.
+        self._polls_until = 0.0
         self._heard: set[tuple[str, str]] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -219,9 +225,10 @@ class PostgresWaker(Waker):
 
         self.news = None
         if self._connection is None:
-            pause = POLL_INTERVAL if self._polling else self._backoff.next()
+            polls = time.monotonic() < self._polls_until
+            pause = POLL_INTERVAL if polls else self._backoff.next()
             self._select(min(timeout, pause), None)
-            if not self._polling:
+            if not polls:
                 self._connect()
             return True
         try:
@@ -262,12 +269,13 @@ class PostgresWaker(Waker):
                     self._listen(channel)
                 self._backoff.reset()
                 return
-            self._polling = True
-            logger.warning(
-                "PostgreSQL's NOTIFY does not reach this process (PgBouncer in "
-                "transaction mode?); looking for work every %d ms instead.",
-                POLL_INTERVAL * 1000,
-            )
+            if not self._polls_until:
+                logger.warning(
+                    "PostgreSQL's NOTIFY does not reach this process (PgBouncer in "
+                    "transaction mode?); looking for work every %d ms instead.",
+                    POLL_INTERVAL * 1000,
+                )
+            self._polls_until = time.monotonic() + PROBE_AGAIN
         except (psycopg.Error, OSError) as error:
             logger.warning("PostgreSQL waker cannot listen: %s", error)
         self._disconnect()
@@ -304,7 +312,11 @@ class PostgresWaker(Waker):
         self._listen(channel)
         with psycopg.connect(**self._parameters(), autocommit=True) as other:
             other.execute("SELECT pg_notify(%s, '')", [channel])
-        heard = self._wait_for(PROBE_TIMEOUT, (channel,))
+        deadline, woken = time.monotonic() + PROBE_TIMEOUT, False
+        while (heard := self._wait_for(deadline - time.monotonic(), (channel,))) == "":
+            woken = True
+        if woken:
+            self.wake()  # which the next wait is to notice
         self._heard.clear()
         self._connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
         return heard == channel

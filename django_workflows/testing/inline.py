@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import inspect
 import time
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import connections
 
 from django_workflows.errors import StepTimeoutError
 from django_workflows.models import Run
@@ -87,7 +89,7 @@ class InlineExecutor:
 
         pulse.begin()
         pulse.look = look
-        ended = run_sync(self._mocked(attempt))
+        ended = run_sync(self._mocked(attempt), _context())
         pulse.hear(None)
         return _judged(ended, pulse.beat_at - pulse.began_at, pulse.silence)
 
@@ -98,6 +100,15 @@ class InlineExecutor:
         step = copy.copy(attempt.step)
         step.func = _as_async(mock) if step.is_async else mock
         return replace(attempt, step=step)
+
+
+def _context() -> contextvars.Context:
+    """A context with nothing in it but the test's connections, which Django keeps there
+    while an event loop runs on the thread, as Playwright's does."""
+    context = contextvars.Context()
+    for name in connections:
+        context.run(connections.__setitem__, name, connections[name])
+    return context
 
 
 def _judged(ended: Ended, took: float, silent: float) -> Ended:

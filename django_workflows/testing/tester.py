@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 from unittest.mock import Mock
 
+from django_workflows.conf import conf
 from django_workflows.core.durations import Duration, to_seconds
 from django_workflows.core.ids import new_id
 from django_workflows.errors import (
@@ -15,8 +16,9 @@ from django_workflows.errors import (
     WorkflowGuardError,
 )
 from django_workflows.models import Run, Step, Worker
-from django_workflows.replay.definitions import Step as StepDefinition
 from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
+from django_workflows.replay.steps import Step as StepDefinition
 from django_workflows.store import answers, due, sweep, workers
 from django_workflows.store.announcements import send_held_back
 from django_workflows.store.chains import current_run_id
@@ -30,10 +32,15 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.exports import History
 from django_workflows.store.launching import get_run, start
+from django_workflows.store.patience import Patience
 from django_workflows.store.replays import stored_log
 from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker.code import code_digest
+from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.reactor import Reactor
+
+#: Times the BURST_TIMEOUT: machines that run tests are busy.
+_PATIENCE = 5
 
 
 class WorkflowTester:
@@ -52,15 +59,19 @@ class WorkflowTester:
         self._executor = InlineExecutor()
         self._now_us = 0
         self._is_running = False
+        self._patience: Patience
         self._reactor: Reactor
 
     def __enter__(self) -> Self:
         self._set_now(database_time(connection()))
         self._begin_worker()
         answers.answer_by(self._bring_answer)
+        self._patience = Patience(lambda: _PATIENCE * conf.BURST_TIMEOUT)
+        self._patience.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._patience.__exit__()
         answers.answer_by(None)
         self._reactor.forget_all()
         freeze_time(None)
@@ -208,12 +219,29 @@ class WorkflowTester:
             raise blocked or WorkflowError(run.blocked_reason)
         if run.status == Run.Status.PAUSED:
             raise RuntimeError(f"run {run.pk} of {run.workflow} is paused: resume() it")
+        unknown = self._unknown_code(run)
+        if unknown:
+            raise RuntimeError(
+                f"run {run.pk} of {run.workflow} waits for a worker that knows "
+                f"{', '.join(unknown)}: there is no code of that name here"
+            )
         hooks = ", ".join(repr(hook.token) for hook in run.hooks.all())
         waits = f"the hook {hooks}" if hooks else "something outside of it"
         raise RuntimeError(
             f"run {run.pk} of {run.workflow} waits for {waits}, which run() cannot "
             "give it: use start(), run_until_idle() and resume_hook()"
         )
+
+    def _unknown_code(self, run: Run) -> list[str]:
+        """Steps on offer, or their actions, that this process does not know."""
+        known = registry.known_steps()
+        pending = run.steps.filter(status=Step.Status.PENDING)
+        names = [step.name for step in pending if step.name not in known]
+        actions = [(name, registry.action_of_row(name)) for name in names]
+        return [
+            f"the action {action!r}" if action else f"the step {name!r}"
+            for name, action in actions
+        ]
 
     def _blocked_error(self, run: Run) -> Exception | None:
         kind, _, message = run.blocked_reason.partition(": ")
@@ -257,7 +285,7 @@ class WorkflowTester:
         Raises NonDeterminismError, or whatever else keeps the run from going on.
         """
         fresh = Run.objects.using(alias()).get(pk=run.pk)
-        broken = check_history(History(fresh, stored_log(fresh)))
+        broken = check_history(History(fresh, stored_log(fresh)), self._patience)
         if broken is not None:
             raise broken.error
 
@@ -267,3 +295,10 @@ class WorkflowTester:
         self._reactor = Reactor(
             connection(), worker_id, ("default",), self._executor, self, code_digest()
         )
+        self._reactor.on_burst = self._reactor.loader.on_burst = self._note_burst
+
+    def _note_burst(self, run: OwnedRun | None) -> None:
+        if run is None:
+            self._patience.end()
+        else:
+            self._patience.begin(run.execution)

@@ -9,7 +9,9 @@ from django.db import connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
 
+from django_workflows.http.discretion import forget_variables
 from django_workflows.webhooks.receiving import aresume_webhook, empty_response
 
 logger = logging.getLogger("django_workflows.webhooks")
@@ -17,6 +19,7 @@ logger = logging.getLogger("django_workflows.webhooks")
 
 @login_not_required
 @csrf_exempt
+@sensitive_variables()
 async def webhook(request: HttpRequest, token: str) -> HttpResponse:
     """Deliver a request to the webhook with this token, and answer it.
 
@@ -26,10 +29,12 @@ async def webhook(request: HttpRequest, token: str) -> HttpResponse:
     """
     try:
         return await aresume_webhook(token, request)
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
+        forget_variables(error)
         logger.exception("a webhook could not reach the database", extra=_FAILED)
         return empty_response(503)
-    except Exception:
+    except Exception as error:
+        forget_variables(error)
         logger.exception("a webhook could not be served", extra=_FAILED)
         return empty_response(500)
 

@@ -16,9 +16,10 @@ from django_workflows.core.durations import Duration, resolve, to_seconds
 from django_workflows.core.retry import RetryPolicy
 from django_workflows.errors import RetryableError, StepCrashedError
 from django_workflows.replay import events as log
-from django_workflows.replay.definitions import Step
+from django_workflows.replay.actions import row_name
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.options import StepOptions
+from django_workflows.replay.steps import Step
 from django_workflows.store import attempts
 from django_workflows.store.database import to_datetime, to_us
 from django_workflows.store.rounds import StepRow
@@ -85,7 +86,7 @@ class Attempt:
         return StepRow(
             id=self.step_id,
             run_id=self.run_id,
-            name=self.step.name,
+            name=row_name(self.step.name, self.settings.action),
             status=status,
             queue=self.queue,
             priority=self.priority,
@@ -225,7 +226,8 @@ def row_after(attempt: Attempt, verdict: Verdict, now_us: int) -> StepRow:
     """The Step row once the attempt has ended so."""
     is_pending = verdict.status == "pending"
     row = attempt.row(verdict.status, None if is_pending else now_us)
-    row.errors, row.crashes = verdict.errors, verdict.crashes
+    row.errors = min(verdict.errors, attempts.LAST)
+    row.crashes = min(verdict.crashes, attempts.LAST)
     if is_pending:
         row.due_us, row.worker = verdict.retry_us, ""
         row.suspect = verdict.suspect
@@ -257,8 +259,9 @@ def dump_options(settings: StepOptions, limits: Mapping[str, Any] | None = None)
     values = asdict(settings)
     if limits:
         values["limits"] = dict(limits)
-    if not settings.title:
-        del values["title"]
+    for name in ("title", "action"):
+        if not values[name]:
+            del values[name]
     retry = values["retry"]
     for name in ("initial_interval", "maximum_interval"):
         if retry["maximum_attempts"] == 1:

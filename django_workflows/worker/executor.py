@@ -190,8 +190,8 @@ class Executor:
         self._hand_in(Ended(attempt, error=error, timed_out=kind))
 
     def _run(self, attempt: Attempt) -> None:
-        pulse = attempt.pulse
-        pulse.began_at = pulse.beat_at = began = time.monotonic()
+        pulse, began = attempt.pulse, time.monotonic()
+        pulse.begin()
         if pulse.stopped:
             self._ended(Ended(attempt, is_void=True))
             return
@@ -281,8 +281,8 @@ class Executor:
             self._ended(Ended(attempt, is_void=True))
 
     async def _run_on_loop(self, attempt: Attempt) -> None:
-        pulse = attempt.pulse
-        pulse.began_at = pulse.beat_at = began = time.monotonic()
+        pulse, began = attempt.pulse, time.monotonic()
+        pulse.begin()
         if attempt.settings.has_attempt_timeout:
             self._deadlines.watch(attempt)
         thread = LentThread(self._lent)

@@ -130,7 +130,8 @@ class Heartbeats:
         if not write_heartbeat(database, attempt.step_id, attempt.number, details):
             self._next_check = 0.0  # somebody has ended it
             return None
-        return None if pulse.written(details) else WRITE_INTERVAL
+        is_last = pulse.written(details, time.monotonic())
+        return None if is_last else WRITE_INTERVAL
 
     def flush(self, database: BaseDatabaseWrapper, attempts: Sequence[Attempt]) -> None:
         """Write what attempts that are about to be cut off have said last."""

@@ -123,7 +123,7 @@ async def _run_async(running: Any, pulse: Any, channel: Channel) -> Any:
 
 def _load_attempt(values: dict[str, Any]) -> Any:
     from django_workflows.errors import UnknownCodeError
-    from django_workflows.replay.definitions import registry
+    from django_workflows.replay.registry import registry
     from django_workflows.worker.attempt import Attempt, load_options
 
     name, module = values.pop("step"), values.pop("module")

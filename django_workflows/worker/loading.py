@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_workflows.conf import conf
-from django_workflows.replay.definitions import registry
 from django_workflows.replay.execution import BurstTimeout, RunBlocked
 from django_workflows.replay.guard import watching
+from django_workflows.replay.options import StepOptions
+from django_workflows.replay.registry import registry
+from django_workflows.replay.steps import Step
 from django_workflows.store import (
     admission,
     attempts,
@@ -25,6 +29,8 @@ from django_workflows.worker.attempt import Attempt, load_options
 from django_workflows.worker.clock import Clock
 from django_workflows.worker.owned import OwnedRun
 from django_workflows.worker.steps import lose_attempt
+
+logger = logging.getLogger("django_workflows.worker")
 
 #: Runs claimed at a time: more would keep them from other workers' hands.
 CLAIM_BATCH = 50
@@ -223,18 +229,18 @@ class Loader:
             self._database,
             self._worker_id,
             queues,
-            registry.step_names(),
+            registry.known_steps(),
             limit,
             suspects=suspects,
         )
         return [self._attempt(step) for step in claim.steps], claim
 
     def _attempt(self, claimed: ClaimedStep) -> Attempt:
-        step = registry.find_step(claimed.name)
+        step = registry.find_step_of_row(claimed.name)
         assert step is not None, "only known steps are claimed"
         return Attempt(
             step=step,
-            settings=load_options(claimed.options),
+            settings=_options(step, claimed),
             run_id=claimed.run_id,
             step_id=claimed.id,
             number=claimed.attempt,
@@ -262,3 +268,17 @@ class Loader:
             alone=claimed.suspect,
             heartbeat=claimed.heartbeat,
         )
+
+
+def _options(step: Step[..., Any], claimed: ClaimedStep) -> StepOptions:
+    """The options of the call; those of the step itself if its row is damaged."""
+    try:
+        return load_options(claimed.options)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        logger.exception(
+            "the options of step %s cannot be read: it runs with those of %s",
+            claimed.id,
+            claimed.name,
+            extra={"action": "step_options_unreadable", "step": claimed.id},
+        )
+        return step.settings

@@ -102,11 +102,15 @@ def _closing_after(job: Callable[[], None]) -> None:
 
 @dataclass(slots=True)
 class Burst:
-    """Workflow code that runs now, on `thread`, since `event` was delivered to it."""
+    """Workflow code that runs now, on `thread`, since `event` was delivered to it.
+
+    `spent` are the seconds of it up to the last look at it, `looked_at`.
+    """
 
     run: OwnedRun
     event: LogEvent | None
-    patient_since: float
+    looked_at: float
+    spent: float = 0.0
     thread: int = field(default_factory=threading.get_ident)
 
 
@@ -181,9 +185,6 @@ class WorkerProcess:
                     idle_since = time.monotonic()
                 self._rounds += 1
                 now = time.monotonic()
-                if self._is_worn_out():
-                    request_drain()
-                    break
                 if draining or now > slice_end or now - idle_since >= linger:
                     break
             self._let_go()
@@ -192,18 +193,6 @@ class WorkerProcess:
             with self._reporting:
                 self._reactor_runs = False
         self._report_left()
-
-    def _is_worn_out(self) -> bool:
-        if not self.executor.is_worn_out:
-            return False
-        if not _draining.is_set():
-            logger.warning(
-                "steps that were given up do not end (%d threads, or the event loop); "
-                "this process is replaced",
-                self.executor.threads_given_up,
-                extra={"action": "worker_worn_out", "worker": self.id},
-            )
-        return True
 
     def _let_go(self) -> None:
         """Give all runs up; one whose row somebody has locked keeps us here."""
@@ -297,6 +286,7 @@ class WorkerProcess:
         while not self._stop.wait(min(0.2, conf.BURST_TIMEOUT / 4)):
             self._watch_burst()
             self._check_attempts(database)
+            self._check_executor()
             now = time.monotonic()
             if now < next_beat:
                 continue
@@ -335,6 +325,18 @@ class WorkerProcess:
         except (DatabaseError, InterfaceError):
             database.close()  # the next look, or the next beat, tries again
 
+    def _check_executor(self) -> None:
+        """Have this process replaced if it is worn out: also one that has nothing to do
+        but to wait for attempts that will not end."""
+        if self.executor.is_worn_out and not _draining.is_set():
+            logger.warning(
+                "steps that were given up do not end (%d threads, or the event loop); "
+                "this process is replaced",
+                self.executor.threads_given_up,
+                extra={"action": "worker_worn_out", "worker": self.id},
+            )
+            request_drain()
+
     def _listen(self) -> None:
         """Wake the reactor when the database may hold something new for it."""
         waker = make_waker([DUE], alias())
@@ -368,11 +370,14 @@ class WorkerProcess:
             if event is not burst.event:
                 # A replay, or a run that has got much to do: one burst after another.
                 burst.event = event
-                burst.patient_since = self._burst_began = now
+                burst.spent, burst.looked_at, self._burst_began = 0.0, now, now
                 return
-            if now - burst.patient_since < conf.BURST_TIMEOUT:
+            # If nobody has looked for longer, it is the process that stood still.
+            burst.spent += min(now - burst.looked_at, conf.BURST_TIMEOUT / 4)
+            burst.looked_at = now
+            if burst.spent < conf.BURST_TIMEOUT:
                 return
-            burst.patient_since = now
+            burst.spent = 0.0
             frame = sys._current_frames().get(burst.thread)
             stack = "".join(traceback.format_stack(frame)[-6:]) if frame else ""
             burst.run.execution.interrupt(stack, frame)

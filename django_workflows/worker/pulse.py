@@ -98,9 +98,9 @@ class Pulse:
             if self.is_unwritten:
                 self.stored.wait(FIRST_WRITE)
 
-    def written(self, data: bytes) -> bool:
-        """A row holds these details now. False if there are newer ones."""
-        self.written_at = time.monotonic()
+    def written(self, data: bytes, at: float) -> bool:
+        """A row holds these details, as of that time. False if there are newer ones."""
+        self.written_at = at
         # In this order: more may be coming in meanwhile.
         self.is_unwritten = False
         is_last = self.details is data

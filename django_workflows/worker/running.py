@@ -11,26 +11,35 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.utils import OperationalError
 
 from django_workflows.core import context, serialization
 from django_workflows.core.payloads import seal
 from django_workflows.errors import StepError
-from django_workflows.replay.definitions import ClassReference, registry
+from django_workflows.replay.registry import registry
+from django_workflows.replay.steps import ClassReference
 from django_workflows.store import attempts
 from django_workflows.store.database import (
     alias,
     connection,
     database_time,
+    gave_way,
     to_datetime,
 )
 from django_workflows.store.rounds import end_attempt
 from django_workflows.worker.attempt import Attempt, Ended, completed_event
 from django_workflows.worker.stream_output import open_output
 
+#: How often the transaction of an atomic step is tried within an attempt.
+TRIES = 5
 
-def run_sync(attempt: Attempt) -> Ended:
-    """Run a synchronous step on this thread, in a context of its own."""
-    return contextvars.Context().run(_run_sync, attempt)
+
+def run_sync(attempt: Attempt, own: contextvars.Context | None = None) -> Ended:
+    """Run a synchronous step on this thread, in a context of its own: an empty one
+    unless one is given."""
+    # Not by `or`: a context with nothing in it is false.
+    around = contextvars.Context() if own is None else own
+    return around.run(_run_sync, attempt)
 
 
 def _run_sync(attempt: Attempt) -> Ended:
@@ -60,6 +69,27 @@ def _beside(error: BaseException) -> Iterator[None]:
 
 
 def _run_atomic(attempt: Attempt) -> Ended:
+    """Run the step in its transaction; again, if that gave way to another one: it has
+    left nothing behind, so that it counts as no attempt."""
+    for _ in range(TRIES - 1):
+        try:
+            return _transact(attempt)
+        except OperationalError as error:
+            is_ours = not connection().in_atomic_block
+            if not (is_ours and gave_way(error)) or _has_told(attempt):
+                raise
+        if attempt.pulse.is_stopped():
+            return Ended(attempt, is_void=True)
+        context.enter_step(metadata_of(attempt))
+    return _transact(attempt)
+
+
+def _has_told(attempt: Attempt) -> bool:
+    """Whether somebody has heard of the attempt already."""
+    return attempt.output is not None
+
+
+def _transact(attempt: Attempt) -> Ended:
     """The step's writes, its end and the word to its run: one transaction.
 
     The arbiter's update and the inbox row are the last statements before COMMIT, and

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
+from django_workflows.replay.actions import row_name
 from django_workflows.replay.operations import StepCall
+from django_workflows.replay.registry import registry
 from django_workflows.worker import steps
 from django_workflows.worker.attempt import KINDS, kind_of
 from django_workflows.worker.owned import OwnedRun
+
+logger = logging.getLogger("django_workflows.worker")
 
 #: Microseconds after which a step waiting for a free slot is offered to all workers.
 OFFER_US = 200_000
@@ -50,7 +56,8 @@ class WaitingCalls:
             if call.id not in run.execution.steps:
                 continue  # cancelled in the burst that called it
             settings = call.step.settings
-            if (settings.queue or run.queue) not in queues or settings.is_limited:
+            is_here = (settings.queue or run.queue) in queues
+            if not is_here or settings.is_limited or not _is_known(call):
                 steps.offer(run, call, now_us)
                 continue
             run.ready.append(call)
@@ -95,6 +102,28 @@ class WaitingCalls:
             else:
                 steps.offer(run, call, now_us)
         return touched
+
+
+def _is_known(call: StepCall) -> bool:
+    """Whether this process has the action that a call names, if it names one."""
+    action = call.step.settings.action
+    if not action:
+        return True
+    name = row_name(call.step.name, action)
+    if name in registry.known_steps():
+        return True
+    _tell_unknown(registry.action_of_row(name))
+    return False
+
+
+@lru_cache(maxsize=1000)
+def _tell_unknown(action: str) -> None:
+    """Once for each action."""
+    logger.warning(
+        "this process has no action %r: steps that name it are left to others",
+        action,
+        extra={"action": "action_unknown"},
+    )
 
 
 def _place_in_line(waiting: tuple[int, OwnedRun, StepCall]) -> int:

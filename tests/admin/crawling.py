@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.test import Client
 from django.urls import reverse
@@ -16,6 +17,18 @@ from django.urls import reverse
 _ADDRESS = re.compile(r'\s(href|action)="([^"]*)"')
 #: What Django adds to links so that one gets back to the list as it was.
 _WAY_BACK = "_changelist_filters"
+
+
+def page_names() -> list[str]:
+    """What the pages of the console are called, but for the first: "run_change"."""
+    names = {
+        str(pattern.name).removeprefix("django_workflows_")
+        for model, model_admin in admin.site._registry.items()
+        if model._meta.app_label == "django_workflows"
+        for pattern in model_admin.get_urls()
+        if getattr(pattern, "name", None)
+    }
+    return sorted(names)
 
 
 def crawl(client: Client) -> Iterator[tuple[str, str]]:

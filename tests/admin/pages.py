@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from html import unescape
 
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from django_workflows.admin.addresses import run_url
+from django_workflows.store.database import alias
 
-__all__ = ["client_of", "read", "run_url", "text_of", "user_with"]
+__all__ = ["client_of", "queries_of", "read", "run_url", "text_of", "user_with"]
 
 
 def text_of(html: str) -> str:
@@ -43,3 +47,15 @@ def client_of(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def queries_of(client: Client, url: str) -> int:
+    """How many statements a page takes, once what is cached is cached."""
+    assert client.get(url).status_code == 200
+    with ExitStack() as stack:
+        captured = [
+            stack.enter_context(CaptureQueriesContext(connections[name]))
+            for name in {"default", alias()}
+        ]
+        client.get(url)
+    return sum(map(len, captured))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from html import unescape
 from typing import Any
 
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from django_workflows import (
     RetryPolicy,
@@ -46,6 +43,17 @@ def refused() -> None:
     raise ValueError("no credit at all")
 
 
+#: What the next step fails for.
+broken: set[str] = set()
+
+
+@step(name="panels.maybe", max_retries=0)
+def maybe(name: str) -> str:
+    if name in broken:
+        raise ValueError(f"{name} is broken")
+    return name
+
+
 @step(name="panels.telling")
 def telling(count: int) -> None:
     out = get_writable("words")
@@ -61,7 +69,7 @@ async def resting(length: str) -> str:
 
 
 @workflow(name="panels.shop")
-async def shop(count: int = 1) -> None:
+async def shop(count: int = 2) -> None:
     """Steps side by side, one that fails, and a hook that nobody answers."""
     await asyncio.gather(
         flaky("ada", password="sesame"),
@@ -72,6 +80,12 @@ async def shop(count: int = 1) -> None:
     await asyncio.gather(refused(), return_exceptions=True)
     with create_hook(token="very-secret-token", metadata={"for": "the boss"}) as hook:
         await hook
+
+
+@workflow(name="panels.two_steps")
+async def two_steps() -> None:
+    await maybe("first")
+    await maybe("second")
 
 
 @workflow(name="panels.doubling")
@@ -106,10 +120,3 @@ def links(html: str) -> dict[str, str]:
         " ".join(re.sub(r"<[^>]*>", " ", unescape(text)).split()): unescape(url)
         for url, text in found
     }
-
-
-def queries(action: Callable[[], object]) -> int:
-    """How many statements it takes."""
-    with CaptureQueriesContext(connection) as captured:
-        action()
-    return len(captured)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
@@ -28,6 +27,7 @@ from django_workflows.models import (
     Worker,
 )
 from django_workflows.testing import WorkflowTester
+from tests.admin.crawling import page_names
 from tests.admin.pages import client_of
 from tests.admin.panels import shop
 from tests.definitions.registered import registered_for_a_while
@@ -68,7 +68,7 @@ NEEDS: dict[str, list[AnyOf]] = {
     "run_wake": [("wake_run",), sees("run")],
     "run_fork": [("replay_run",), sees("run")],
     "run_start": [("start_run",)],
-    "hook_resume": [("resume_run",), ("view_hook", "change_hook", "view_run")],
+    "hook_resume": [("resume_run",), (*sees("hook"), *sees("run"))],
     "schedule_pause": [("change_schedule",)],
     "schedule_unpause": [("change_schedule",)],
     "schedule_trigger": [("change_schedule",), ("start_run",)],
@@ -122,7 +122,7 @@ def world(workflows: WorkflowTester) -> Iterator[World]:
             "definition": Definition.objects.get().pk,
         }
         yield World(
-            {name: _address(name, rows) for name in _routes()},
+            {name: _address(name, rows) for name in page_names()},
             [run.pk, hook.pk, "very-secret-token", "nightly", "All orders"],
         )
 
@@ -136,18 +136,6 @@ def _worker() -> Worker:
     return Worker.objects.create(
         id="worker-of-tests", host="host", pid=1, started_at=now(), heartbeat_at=now()
     )
-
-
-def _routes() -> list[str]:
-    """The names of all pages, as Django knows them."""
-    pages = [
-        str(pattern.name).removeprefix(f"{APP}_")
-        for model, model_admin in admin.site._registry.items()
-        if model._meta.app_label == APP
-        for pattern in model_admin.get_urls()
-        if getattr(pattern, "name", None)
-    ]
-    return sorted(set(pages))
 
 
 def _address(name: str, rows: dict[str, Any]) -> str:
@@ -191,7 +179,7 @@ def check_refused(world: World, answer: Any, where: str) -> None:
 
 
 def test_every_page_is_known_here() -> None:
-    assert _routes() == sorted(NEEDS)
+    assert page_names() == sorted(NEEDS)
 
 
 @pytest.mark.parametrize(

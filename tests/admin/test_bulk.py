@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import random
 import re
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
 from django_workflows import sleep, start, start_many, workflow
+from django_workflows.admin.keyset import LongListAdmin
 from django_workflows.admin.permissions import VERBS
 from django_workflows.admin.runs.bulk import TOLD
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
+from tests.admin.pages import client_of, user_with
 
 pytestmark = pytest.mark.django_db
+
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 URL = "admin:django_workflows_run_changelist"
 
@@ -127,6 +132,32 @@ def test_each_run_is_told_of(
         assert [event.data["reason"] for event in events] == ["too many"] * 2
 
 
+@pytest.mark.parametrize("are_there", [True, False])
+def test_a_full_page_is_told_of_where_all_is_kept_in_cookies(
+    settings: Any, admin_user: User, are_there: bool
+) -> None:
+    """Messages that do not fit into their own cookie go to the session's, and browsers
+    drop cookies of more than 4,096 bytes."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    client = client_of(admin_user)
+    if are_there:
+        runs = [start(going) for _ in range(LongListAdmin.list_per_page)]
+    else:
+        letters = random.Random(7)
+        runs = [
+            Run(pk="wrun_" + "".join(letters.choices(_LETTERS, k=26)))
+            for _ in range(LongListAdmin.list_per_page)
+        ]
+    answer = client.post(reverse(URL), chosen("replay", runs, post="yes"))
+    if not are_there:  # ids made in a row may be so much alike that they need one only
+        assert {"messages", "sessionid"} <= {*answer.cookies}
+    for cookie in answer.cookies.values():
+        assert len(cookie.OutputString()) <= 4096
+    text = client.get(answer["Location"]).content.decode()
+    told = re.findall(r'<li class="(?:success|error)">.*?(wrun_\w+)</a>', text)
+    assert told == [run.pk for run in runs]
+
+
 def test_of_very_many_runs_most_are_counted(
     workflows: WorkflowTester, admin_client: Client
 ) -> None:
@@ -176,10 +207,7 @@ def test_a_reason_that_is_too_long_is_asked_for_again(
 
 
 def test_actions_are_offered_by_permission(
-    workflows: WorkflowTester,
-    client: Client,
-    admin_client: Client,
-    django_user_model: type[User],
+    workflows: WorkflowTester, admin_client: Client
 ) -> None:
     runs = start_many(going, [(), ()])
     text = admin_client.get(reverse(URL)).content.decode()
@@ -187,15 +215,11 @@ def test_actions_are_offered_by_permission(
     # There is no way to choose what is on other pages.
     assert "Select all" not in text.replace("Select all objects on this page", "")
 
-    user = django_user_model.objects.create_user("vera", is_staff=True)
-    user.user_permissions.set(
-        Permission.objects.filter(codename__in=["view_run", "pause_run"])
-    )
-    client.force_login(user)
+    client = client_of(user_with("view_run", "pause_run"))
     assert offered(client.get(reverse(URL)).content.decode()) == ["pause_selected"]
     assert send(client, "terminate", runs) == [("warning", "No action selected.")]
     assert statuses(runs) == ["pending", "pending"]
-    user.user_permissions.set(Permission.objects.filter(codename="view_run"))
+    client = client_of(user_with("view_run", name="vera"))
     text = client.get(reverse(URL)).content.decode()
     assert 'name="action"' not in text
     client.post(reverse(URL), chosen("terminate", runs, post="yes"))

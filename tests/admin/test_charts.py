@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_workflows.admin.charts import (
+from django_workflows.admin.dashboard.charts import (
     BOTTOM,
     HEIGHT,
     LEFT,

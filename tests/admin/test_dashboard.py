@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import urljoin
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -27,13 +24,10 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.admin.addresses import run_url
-from django_workflows.admin.dashboard.periods import PERIODS, period_of
-from django_workflows.admin.dashboard.steps import percentile
-from django_workflows.admin.dashboard.writing import at_most, percent
-from django_workflows.models import Event, Run, Schedule, Step, Worker
-from django_workflows.store import activity, event_sample
+from django_workflows.models import Run, Schedule, Step, Worker
+from django_workflows.store import activity
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, read, text_of, user_with
+from tests.admin.pages import client_of, queries_of, read, text_of, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +51,11 @@ def rest() -> None:
 async def serve(customer: int) -> int:
     await rest()
     return await look_up(customer)
+
+
+@workflow(name="boards.balance")
+async def balance() -> None:
+    raise ValueError("it does not add up")
 
 
 @workflow(name="boards.wait")
@@ -169,17 +168,15 @@ def test_however_much_there_is_it_takes_as_many_queries(
         worker.started_at = worker.heartbeat_at = now
         worker.save()
 
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            assert admin_client.get(URL).status_code == 200
-        return len(captured)
-
     fill(0)
-    admin_client.get(URL)
-    few = queries()
+    few = queries_of(admin_client, URL)
     for number in range(1, 12):
         fill(number)
-    assert queries() == few <= 32
+    # On MariaDB where the period begins in the log is asked for half by half: once more
+    # each time that the log has doubled.
+    more = 5 if connection.vendor == "mysql" else 0
+    assert few <= queries_of(admin_client, URL) <= few + more
+    assert few <= 32 + more
 
 
 # -- what happened --------------------------------------------------------------------
@@ -261,28 +258,36 @@ def test_latencies_are_of_the_last_attempts(
     assert "Of 20 last attempts" in panel(admin_client, "steps")
 
 
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [([7], 50, 7), ([3, 1, 2], 50, 2), (range(1, 101), 95, 95), ([1, 2], 99, 2)],
-)
-def test_percentiles(values: list[float], share: float, expected: float) -> None:
-    assert percentile(values, share) == expected
-
-
 def test_what_failed_last_shows_messages_only_to_those_who_may_see_payloads(
     admin_client: Client, workflows: WorkflowTester
 ) -> None:
-    run = start(serve, -1)
+    start(serve, -1)
     workflows.advance("1m")
     later = start(serve, -2)
     workflows.run_until_idle()
     html = panel(admin_client, "failures")
-    assert "no customer with card 4711--1" in html
-    assert html.index(run_url(later)) < html.index(run_url(run))
+    assert "no customer with card 4711--2" in html
+    assert run_url(later) in html
     few = client_of(user_with("view_run"))
     whole_page = few.get(URL).content.decode()
     assert "LookupError" in panel(few, "failures")
     assert "4711" not in whole_page
+
+
+def test_what_fails_alike_is_told_once(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    for number in range(1, 4):
+        start(serve, -number)
+        workflows.advance("1m")
+    other = start(balance)
+    workflows.run_until_idle()
+    html = panel(admin_client, "failures")
+    assert re.findall("<strong>(.*?)</strong>", html) == ["ValueError", "LookupError"]
+    assert run_url(other) in html
+    assert text_of(html).count("run before it") == 0
+    [link] = re.findall(r'<a href="([^"]*)">and 2 runs before it</a>', html)
+    assert "3 on this page" in read(admin_client, unescape(link))
 
 
 def test_a_long_run_that_failed_now_is_among_those_that_failed_last(
@@ -412,94 +417,6 @@ def test_workers_are_told_with_heartbeat_and_load(admin_client: Client) -> None:
 # -- very much ------------------------------------------------------------------------
 
 
-def add_events(count: int, since: datetime, seconds: float) -> None:
-    """The logs of runs with four events each, one after the other."""
-    kinds = ("run_created", "step_created", "step_completed", "run_completed")
-    Event.objects.bulk_create(
-        Event(
-            run_id=f"wrun_{number // 4:08}",
-            seq=number % 4 + 1,
-            type=kinds[number % 4],
-            correlation_id=f"step_{number // 4:08}",
-            created_at=since + timedelta(seconds=seconds * number / count),
-        )
-        for number in range(count)
-    )
-
-
-def edges_up_to(now: datetime, parts: int, part: timedelta) -> list[datetime]:
-    return [now + part * number for number in range(-parts, 1)]
-
-
-def test_a_sample_of_a_short_log_is_the_log() -> None:
-    now = datetime(2026, 5, 1, tzinfo=UTC)
-    add_events(400, now - timedelta(hours=10), 36_000)
-    # What is deleted leaves gaps between the keys.
-    first = Event.objects.order_by("id")[160].pk
-    Event.objects.filter(pk__gte=first, pk__lt=first + 20).delete()
-    sample = event_sample.Sample(edges_up_to(now, 5, timedelta(hours=1)))
-    assert sample.is_whole
-    assert sample.weight == 1
-    assert sample.counts["run_created"] == [10.0] * 5
-    assert sample.counts["run_failed"] == [0.0] * 5
-    longer = event_sample.Sample(edges_up_to(now, 2, timedelta(hours=10)))
-    assert longer.counts["step_completed"] == [0.0, 95.0]
-
-
-def test_a_sample_of_nothing_is_empty() -> None:
-    now = datetime(2026, 5, 1, tzinfo=UTC)
-    assert event_sample.Sample(edges_up_to(now, 2, timedelta(hours=1))).steps() == []
-    add_events(8, now - timedelta(days=1), 60)
-    sample = event_sample.Sample(edges_up_to(now, 2, timedelta(hours=1)))
-    assert sample.counts["run_created"] == [0.0, 0.0]
-
-
-def test_a_long_log_is_estimated_from_even_blocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(event_sample, "EVENTS", 256)
-    monkeypatch.setattr(event_sample, "BLOCK", 8)
-    monkeypatch.setattr(event_sample, "STEPS", 10)
-    now = datetime(2026, 5, 1, tzinfo=UTC)
-    add_events(4_000, now - timedelta(hours=10), 36_000)
-    edges = edges_up_to(now, 10, timedelta(hours=1))
-    sample = event_sample.Sample(edges)
-    assert sample.weight == 16
-    for kind in ("run_created", "step_completed", "run_completed"):
-        # A block too many or too few in each hour.
-        assert sample.counts[kind] == pytest.approx([100] * 10, abs=2 * 16)
-        assert sum(sample.counts[kind]) == pytest.approx(1_000, abs=2 * 16)
-    steps = sample.steps()
-    assert 5 <= len(steps) <= 10
-    hundreds = {int(name[-8:]) // 100 for name in steps}
-    assert len(hundreds) >= 4, "they are not from all over the period"
-
-
-def test_what_is_read_of_a_long_log_stays_little(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Not even the planner of PostgreSQL wants to read the table."""
-    monkeypatch.setattr(event_sample, "EVENTS", 256)
-    monkeypatch.setattr(event_sample, "BLOCK", 8)
-    now = datetime(2026, 5, 1, tzinfo=UTC)
-    add_events(20_000, now - timedelta(hours=10), 36_000)
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE django_workflows_event")
-    with CaptureQueriesContext(connection) as captured:
-        sample = event_sample.Sample(edges_up_to(now, 24, timedelta(hours=1)))
-        assert sum(sample.counts["run_created"]) == pytest.approx(5_000, rel=0.1)
-        sample.steps()
-    for query in captured.captured_queries:
-        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
-        with connection.cursor() as cursor:
-            cursor.execute(f"{explain} {query['sql']}".replace("%", "%%"), ())
-            plan = "\n".join(str(row) for row in cursor.fetchall())
-        assert "Seq Scan on django_workflows_event" not in plan
-        assert not re.search(r"SCAN (e|django_workflows_event)\b(?! USING)", plan), plan
-        assert not re.search(r"'(e|django_workflows_event)', 'ALL'", plan), plan
-
-
 def test_too_many_runs_are_estimated(
     admin_client: Client,
     workflows: WorkflowTester,
@@ -533,57 +450,3 @@ def test_drawings_are_svg_in_every_language(
     assert [value for _, value in found if not re.fullmatch(r"[\d.]+", value)] == []
     points = panel(admin_client, "throughput")
     assert re.search(r'points="(\d+(\.\d+)?,\d+(\.\d+)? ?){24}"', points)
-
-
-# -- the parts of a period ------------------------------------------------------------
-
-
-@pytest.mark.parametrize("period", PERIODS, ids=lambda period: period.key)
-def test_periods_end_with_the_part_that_is_now(period: object) -> None:
-    assert period in PERIODS
-    for found in PERIODS:
-        now = datetime(2026, 5, 1, 13, 37, 42, 5, tzinfo=UTC)
-        edges = found.edges(now)
-        assert len(edges) == found.parts + 1 == len(found.columns(edges)) + 1
-        assert edges[-2] <= now < edges[-1]
-        assert edges == sorted(set(edges))
-
-
-def test_days_begin_at_midnight_on_the_wall_whenever_clocks_are_set() -> None:
-    berlin = ZoneInfo("Europe/Berlin")
-    with timezone.override(berlin):
-        edges = period_of("30d").edges(datetime(2026, 11, 5, 11, tzinfo=UTC))
-        assert {edge.astimezone(berlin).hour for edge in edges} == {0}
-        lengths = {
-            late.astimezone(UTC) - early.astimezone(UTC)
-            for early, late in itertools.pairwise(edges)
-        }
-        assert lengths == {timedelta(hours=24), timedelta(hours=25)}
-        hours = period_of("1d").edges(datetime(2026, 10, 25, 11, 30, tzinfo=UTC))
-        assert {late - early for early, late in itertools.pairwise(hours)} == {
-            timedelta(hours=1)
-        }
-        labels = [column.label for column in period_of("1d").columns(hours)]
-        assert labels.count("02:00") == 2
-
-
-def test_half_hours_of_time_zones_are_respected() -> None:
-    with timezone.override(ZoneInfo("Asia/Kolkata")):
-        edges = period_of("1d").edges(datetime(2026, 5, 1, 13, 37, tzinfo=UTC))
-    assert edges[-2] == datetime(2026, 5, 1, 13, 30, tzinfo=UTC)
-
-
-# -- numbers --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0, "0 %"), (0.01, "< 0.1 %"), (3.14, "3.1 %"), (25, "25 %"), (100.0, "100 %")],
-)
-def test_shares_in_percent(share: float, text: str) -> None:
-    assert percent(share) == text
-
-
-def test_counts_that_stop_say_so() -> None:
-    assert at_most(999, 1_000) == "999"
-    assert at_most(1_000, 1_000) == "1,000+"

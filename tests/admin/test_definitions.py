@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from django_workflows.admin.addresses import definition_url, run_url
 from django_workflows.definitions import (
     DefinedWorkflow,
     StepDefinition,
@@ -24,7 +29,9 @@ from django_workflows.definitions import (
     start,
 )
 from django_workflows.models import Definition, Run
+from tests.admin.browsing import what_a_browser_sends
 from tests.admin.pages import client_of, user_with
+from tests.admin.panels import links
 from tests.definitions.registered import registered_for_a_while
 
 pytestmark = pytest.mark.django_db
@@ -257,6 +264,16 @@ def test_the_list_has_the_current_versions(
     assert [each.definition_id for each in found] == ["cleaning"]
 
 
+def test_the_list_does_not_read_what_definitions_say(admin_client: Client) -> None:
+    register(data("one"))
+    with CaptureQueriesContext(connection) as captured:
+        assert "An order" in text(admin_client.get(LIST))
+    statements = [each["sql"] for each in captured.captured_queries]
+    read = [each for each in statements if "definition_id" in each]
+    assert read
+    assert [each for each in read if re.search(r"\bcontent\b", each)] == []
+
+
 def ids() -> set[str]:
     """The ids of all definitions; other tests have classes of their own."""
     return {definition.id for definition in list_definitions()}
@@ -300,6 +317,53 @@ def test_an_execution_is_started(admin_client: Client) -> None:
     admin_client.post(url, {})
     assert Run.objects.latest("created_at").args[2] == {}
     assert admin_client.get(START, {"id": "nothing"}).status_code == 404
+
+
+def test_an_execution_is_started_again_with_changed_input(
+    admin_client: Client, settings: Any
+) -> None:
+    register(data("one"))
+    given = {"total": 7, "password": "hunter2"}
+    options = {"queue": "eu", "key": "k", "attributes": {"customer": 7}}
+    run = start("order", given, **options)
+    settings.WORKFLOWS = {"REDACT": ["password"]}
+    again = links(admin_client.get(run_url(run)).content.decode())[
+        "Start again with changed input"
+    ]
+    answer = admin_client.get(again)
+    assert f">run {run.pk}</a>. Change what you like" in text(answer)
+    assert "hunter2" not in answer.content.decode()
+    sent = what_a_browser_sends(answer.content.decode())
+    answer = admin_client.post(again, sent)
+    assert "would be lost" in str(answer.context["form"].input.errors)
+    sent["input"] = [sent["input"][0].replace("[redacted]", "other")]
+    assert admin_client.post(again, sent).status_code == 302
+    new = Run.objects.exclude(pk=run.pk).get()
+    assert new.args[2] == {"total": 7, "password": "other"}
+    assert (new.queue, new.key) == ("eu", None)
+    assert new.attributes == run.attributes
+    entry = LogEntry.objects.get(object_id=new.pk)
+    assert entry.get_change_message() == f"Started with the changed input of: {run.pk}"
+
+
+def test_only_executions_of_a_definition_are_started_again_as_such(
+    admin_client: Client,
+) -> None:
+    register(data("one"))
+    register({**data("one"), "id": "other"})
+    exact, other = start("order", 1), start("other", {})
+    inexact = start("order", {"total": Decimal("1.20")})
+    assert (
+        admin_client.get(START, {"id": "order", "again": other.pk}).status_code == 404
+    )
+    assert admin_client.get(START, {"id": "order", "again": "no"}).status_code == 404
+    page = text(admin_client.get(START, {"id": "order", "again": inexact.pk}))
+    assert "A form would change it" in page
+    blind = client_of(user_with("view_run", "start_run"))
+    assert blind.get(START, {"id": "order", "again": exact.pk}).status_code == 403
+    assert "Start again" not in blind.get(run_url(exact)).content.decode()
+    delete_definition("order")
+    assert "Start again" not in admin_client.get(run_url(exact)).content.decode()
 
 
 def test_one_of_a_class_is_stored_by_its_first_start(
@@ -358,3 +422,32 @@ def test_the_number_of_queries_does_not_grow(
                 assert admin_client.get(url).status_code == 200
             counts.append(len(seen))
     assert counts[:2] == counts[2:]
+
+
+# -- what is redacted -----------------------------------------------------------------
+
+
+def test_what_is_redacted_is_neither_shown_nor_lost(
+    admin_client: Client, settings: Any
+) -> None:
+    step = {"id": "one", "action": "noop", "params": {"Password": "hush-1"}}
+    register(data(steps=[step]))
+    register(data(steps=[{**step, "params": {"Password": "hush-2", "to": "all"}}]))
+    old, new = Definition.objects.order_by("version")
+    pages = [definition_url(row.pk) for row in (old, new)]
+    pages += [f"{page}?edit" for page in pages]
+    assert all("hush" in admin_client.get(page).content.decode() for page in pages)
+    settings.WORKFLOWS = {"REDACT": ["password"]}
+    for page in pages:
+        html = admin_client.get(page).content.decode()
+        assert "hush" not in html
+        assert "[redacted]" in html
+    shown = admin_client.get(pages[1]).context["form"].initial["text"]
+    sent = {"text": shown, "based_on": "2"}
+    answer = admin_client.post(pages[1], sent)
+    assert "What is hidden here would be lost" in answer.content.decode()
+    sent["text"] = shown.replace("[redacted]", "hush-3")
+    assert admin_client.post(pages[1], sent).status_code == 302
+    definition = get_definition("order")
+    assert definition is not None
+    assert definition.steps[0].params == {"Password": "hush-3", "to": "all"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import translation
 
-from django_workflows.admin.durations import in_words
+from django_workflows.admin.durations import in_words, time_apart
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,12 @@ def test_words(length: timedelta | float, words: str) -> None:
 def test_numbers_are_those_of_the_language() -> None:
     with translation.override("de"):
         assert in_words(1.24) == "1,2 s"
+
+
+def test_times_are_told_from_now() -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    assert time_apart(now, now) == "0 ms ago"
+    assert time_apart(now - timedelta(days=2, hours=4), now) == "2 d 4 h ago"
+    assert time_apart(now + timedelta(minutes=3), now) == "in 3 min"
+    with translation.override("de"):
+        assert time_apart(now - timedelta(days=2), now) == "vor 2 T"

@@ -9,36 +9,13 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from django_workflows import get_run, resume_hook, start, step, workflow
+from django_workflows import get_run, resume_hook, start
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, run_url, text_of, user_with
-from tests.admin.panels import doubling, links, panel, part, queries, shop
+from tests.admin.pages import client_of, queries_of, run_url, text_of, user_with
+from tests.admin.panels import doubling, links, panel, part, two_steps
 
 pytestmark = pytest.mark.django_db
-
-broken: set[str] = set()
-
-
-@step(max_retries=0)
-def maybe(name: str) -> str:
-    if name in broken:
-        raise ValueError(f"{name} is broken")
-    return name
-
-
-@workflow
-async def one_step() -> None:
-    await maybe("it")
-
-
-@pytest.fixture
-def shopping(workflows: WorkflowTester) -> Run:
-    run = start(shop)
-    workflows.run_until_idle()
-    for _ in range(20):
-        workflows.advance("1s")
-    return get_run(run.pk)
 
 
 def entries(html: str) -> list[tuple[str, str]]:
@@ -133,8 +110,7 @@ def test_a_long_log_takes_as_many_queries_as_a_short_one(
     few, many = start(doubling, 2), start(doubling, 60)
     workflows.run_until_idle()
     urls = [run_url(few), run_url(many), f"{run_url(many)}?after=100&type=step_created"]
-    counts = {queries(lambda url=url: admin_client.get(url)) for url in urls}  # type: ignore[misc]
-    assert len(counts) == 1
+    assert len({queries_of(admin_client, url) for url in urls}) == 1
 
 
 def test_what_nobody_has_taken_in_yet_is_there(
@@ -151,10 +127,10 @@ def test_what_nobody_has_taken_in_yet_is_there(
 
 
 def test_what_a_retry_has_undone_is_crossed_out(
-    admin_client: Client, workflows: WorkflowTester
+    admin_client: Client, workflows: WorkflowTester, broken: set[str]
 ) -> None:
-    broken.add("it")
-    run = start(one_step)
+    broken.add("second")
+    run = start(two_steps)
     workflows.run_until_idle()
     broken.clear()
     get_run(run.pk).retry()

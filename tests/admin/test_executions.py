@@ -14,11 +14,11 @@ from django_workflows import start, workflow
 from django_workflows.admin.addresses import run_url
 from django_workflows.definitions import action, delete_definition, register
 from django_workflows.definitions import start as start_definition
-from django_workflows.definitions.interpreter import WORKFLOW
-from django_workflows.models import Definition, Run
+from django_workflows.models import Definition, Run, Worker
+from django_workflows.replay.registry import EXECUTING
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, read, user_with
-from tests.admin.panels import links, panel, queries
+from tests.admin.pages import client_of, queries_of, read, user_with
+from tests.admin.panels import links, panel, part
 from tests.definitions.registered import registered_for_a_while
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +55,7 @@ def test_its_page_is_named_by_its_definition(
     assert page.context["title"] == "order-procéssing"
     html = page.content.decode()
     assert f"order-procéssing {run.pk}" in html.partition('class="breadcrumbs"')[2]
-    assert WORKFLOW not in html
+    assert EXECUTING not in html
     row = Definition.objects.get(definition_id="order-procéssing")
     url = reverse("admin:django_workflows_definition_change", args=[row.pk])
     summary = panel(admin_client, run, "summary")
@@ -72,7 +72,7 @@ def test_lists_and_the_dashboard_name_it_so_at_no_cost(
 ) -> None:
     execution("first", "fail")
     workflows.run_until_idle()
-    before = queries(lambda: admin_client.get(LIST))
+    before = queries_of(admin_client, LIST)
     for number in range(5):
         execution(f"fails-{number}", "fail")
     workflows.run_until_idle()
@@ -80,14 +80,37 @@ def test_lists_and_the_dashboard_name_it_so_at_no_cost(
         said = read(admin_client, url)
         for number in range(5):
             assert f"fails-{number}" in said
-    assert queries(lambda: admin_client.get(LIST)) == before
+    assert queries_of(admin_client, LIST) == before
+
+
+def test_their_steps_are_named_by_their_actions(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = execution("order-procéssing", "fail")
+    workflows.run_until_idle()
+    dashboard = part(admin_client.get(DASHBOARD).content.decode(), "dashboard-steps")
+    assert "order-procéssing: fail" in dashboard
+    assert "django_workflows.action" not in dashboard
+    # As if it were still at work.
+    worker = Worker.objects.create(
+        id="worker_1",
+        host="here",
+        pid=1,
+        started_at=run.created_at,
+        heartbeat_at=run.created_at,
+    )
+    run.steps.update(status="running", worker=worker.pk)
+    url = reverse("admin:django_workflows_worker_change", args=[worker.pk])
+    assert "order-procéssing: fail" in part(
+        admin_client.get(url).content.decode(), "in-hand"
+    )
 
 
 def test_the_list_can_be_narrowed_to_them(admin_client: Client) -> None:
     run = execution()
     start(other)
     url = links(admin_client.get(LIST).content.decode())["executions of definitions"]
-    assert url == f"?workflow={WORKFLOW}"
+    assert url == f"?workflow={EXECUTING}"
     shown = admin_client.get(LIST + url).context["cl"].result_list
     assert [each.pk for each in shown] == [run.pk]
 
@@ -102,7 +125,7 @@ def test_blocked_ones_are_counted_by_definition(
         )
     html = admin_client.get(DASHBOARD).content.decode()
     for run in (one, two):
-        query = f"blocked=yes&amp;workflow={WORKFLOW}&amp;attributes.definition="
+        query = f"blocked=yes&amp;workflow={EXECUTING}&amp;attributes.definition="
         assert f'href="{LIST}?{query}{run.title}"' in html
     found = admin_client.get(f"{LIST}?blocked=yes&attributes.definition=one")
     assert [run.pk for run in found.context["cl"].result_list] == [one.pk]

@@ -70,6 +70,20 @@ def walk(client: Client, query: str, direction: str) -> tuple[list[list[str]], s
         query = links[direction]
 
 
+def test_rows_of_several_kinds_are_in_one_order(
+    admin_client: Client, newest_first: list[str]
+) -> None:
+    Run.objects.filter(pk__in=newest_first[::3]).update(status="timed_out")
+    Run.objects.filter(pk__in=newest_first[1::3]).update(status="failed")
+    Run.objects.filter(pk__in=newest_first[2::3]).update(status="completed")
+    expected = [pk for number, pk in enumerate(newest_first) if number % 3 < 2]
+    there, last = walk(admin_client, "?status=failed%2Ctimed_out", "Next page")
+    assert list(chain(*there)) == expected
+    assert [len(ids) for ids in there] == [5, 5, 5, 1]
+    back, _first = walk(admin_client, last, "Previous page")
+    assert back[::-1] == there
+
+
 def test_pages_follow_each_other_in_both_directions(
     admin_client: Client, newest_first: list[str]
 ) -> None:

@@ -40,7 +40,7 @@ settings.configure(
         "django_q",
         "django_workflows",
     ],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "runs"}},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     Q_CLUSTER=q_cluster(),
     TEMPLATES=[
         {

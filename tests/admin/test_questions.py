@@ -177,7 +177,7 @@ def test_a_run_that_code_has_left_behind(
     workflows.crash()
     workflows.advance("1h")
     page = page_of(get_run(run.pk))
-    assert "Summary running, blocked" in page
+    assert "Summary running, blocked for " in page
     assert "Blocked: waiting for other code, and tried again at" in page
     assert "Why it is blocked NonDeterminismError: " in page
     assert f"{changing.name} no longer follows its log" in page
@@ -207,7 +207,7 @@ def test_a_payload(page_of: PageOf, workflows: WorkflowTester) -> None:
     run = start(approval)
     workflows.run_until_idle()
     [hook] = run.hooks.all()
-    assert f"Waiting for a payload for hook {hook.pk}." in page_of(run)
+    assert f"Waiting for a payload for hook {hook.pk} ." in page_of(run)
     resume_hook("approval", None)
     workflows.run_until_idle()
     assert "Waiting for" not in page_of(run)
@@ -328,19 +328,71 @@ def test_somebody_over_the_api(
     assert admin_client.post(url, because).status_code == 200
     workflows.run_until_idle()
     page = page_of(run)
-    assert (
-        "Cancelled over the API, from the command line or by code: fraud suspected"
-    ) in page
+    assert "Cancelled by admin over the API: fraud suspected" in page
+    assert "admin over the API Cancelled: fraud suspected" in page
+    assert "API, command line or code" not in page
 
 
+@pytest.fixture
+def deploy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the user of that name sit at the command line of a machine."""
+    monkeypatch.setenv("LOGNAME", "deploy")
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
+
+
+@pytest.mark.usefixtures("deploy")
+@pytest.mark.parametrize(
+    ("verb", "done"), [("cancel", "Cancelled"), ("terminate", "Terminated")]
+)
 def test_somebody_on_the_command_line(
-    page_of: PageOf, workflows: WorkflowTester
+    verb: str, done: str, page_of: PageOf, workflows: WorkflowTester
 ) -> None:
     run = start(holiday)
     workflows.run_until_idle()
-    because = ["--reason", "night shift"]
-    call_command("workflows", "terminate", run.pk, *because)
-    said = "Terminated over the API, from the command line or by code: night shift"
+    call_command("workflows", verb, run.pk, "--reason", "night shift")
+    workflows.run_until_idle()
+    page = page_of(run)
+    assert f"{done} by deploy@web-1 on the command line: night shift" in page
+    assert f"deploy@web-1 on the command line {done}: night shift" in page
+
+
+@pytest.mark.usefixtures("deploy")
+def test_somebody_on_the_command_line_before_it_began(page_of: PageOf) -> None:
+    run = holiday.options(delay="1h").start()
+    for verb in ("pause", "resume", "cancel"):
+        call_command("workflows", verb, run.pk)
+    page = page_of(run)
+    said = "Cancelled by deploy@web-1 on the command line, no reason given."
+    assert said in page
+    for done in ("Paused", "Resumed", "Cancelled"):
+        assert f"deploy@web-1 on the command line {done}" in page
+
+
+@pytest.mark.usefixtures("deploy")
+def test_somebody_on_the_command_line_did_other_things(
+    page_of: PageOf, workflows: WorkflowTester
+) -> None:
+    woken, stopped = start(holiday), start(holiday)
+    deeds = [
+        (woken, "pause", "Paused"),
+        (woken, "resume", "Resumed"),
+        (woken, "wake", "Woken"),
+        (stopped, "cancel", "Cancelled"),
+        (stopped, "retry", "Retried"),
+    ]
+    for run, verb, _done in deeds:
+        workflows.run_until_idle()
+        call_command("workflows", verb, run.pk)
+    workflows.run_until_idle()
+    for run, _verb, done in deeds:
+        assert f"deploy@web-1 on the command line {done}" in page_of(run)
+
+
+def test_nobody_who_is_known(page_of: PageOf, workflows: WorkflowTester) -> None:
+    run = start(holiday)
+    workflows.run_until_idle()
+    run.terminate("a step of ours")
+    said = "Terminated over the API, from the command line or by code: a step of ours"
     assert said in page_of(run)
 
 

@@ -7,10 +7,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
@@ -20,6 +19,7 @@ from django_workflows import sleep, start, start_many, workflow
 from django_workflows.admin.addresses import run_url
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
+from tests.admin.pages import client_of, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -50,10 +50,11 @@ async def guilty(secret: str) -> None:
 
 def rows(client: Client, **query: Any) -> list[str]:
     """The ids on the page for some parameters."""
-    return re.findall(r'class="dw-run-id">(\w+)<', text_of(client, **query))
+    return re.findall(r'class="dw-run-id">(\w+)<', html_of(client, **query))
 
 
-def text_of(client: Client, **query: Any) -> str:
+def html_of(client: Client, **query: Any) -> str:
+    """The list for some parameters."""
     answer = client.get(reverse(URL) + "?" + urlencode(query))
     assert answer.status_code == 200
     return answer.content.decode()
@@ -69,16 +70,6 @@ def choices(text: str, title: str) -> list[str]:
     ]
 
 
-def viewer(client: Client, django_user_model: type[User], *codenames: str) -> Client:
-    """A client of somebody who may see runs, and what else is named."""
-    user = django_user_model.objects.create_user("vera", is_staff=True)
-    user.user_permissions.set(
-        Permission.objects.filter(codename__in=("view_run", *codenames))
-    )
-    client.force_login(user)
-    return client
-
-
 def test_a_row_says_how_a_run_stands(
     workflows: WorkflowTester, admin_client: Client
 ) -> None:
@@ -91,7 +82,7 @@ def test_a_row_says_how_a_run_stands(
     Run.objects.filter(pk=run.pk).update(
         version="3", started_at=now() - timedelta(days=2, hours=4, minutes=20)
     )
-    text = text_of(admin_client)
+    text = html_of(admin_client)
     row = re.search(r"<tbody>.*</tbody>", text, re.DOTALL)
     assert row is not None
     said = unescape(re.sub(r"<.*?>|\s+", " ", row[0]))
@@ -110,7 +101,6 @@ def test_what_blocks_a_run_is_shown_to_those_who_may_see_payloads(
     workflows: WorkflowTester,
     client: Client,
     admin_client: Client,
-    django_user_model: type[User],
 ) -> None:
     run = start(guilty, "sesame")
     start(sleeping)
@@ -118,16 +108,16 @@ def test_what_blocks_a_run_is_shown_to_those_who_may_see_payloads(
     run.refresh_from_db()
     reason = run.blocked_reason.partition("\n")[0]
     assert reason
-    text = unescape(text_of(admin_client))
+    text = unescape(html_of(admin_client))
     assert text.count("dw-status-blocked") == 1
     assert reason[:60] in text
     assert rows(admin_client, blocked="yes") == [run.pk]
-    text = unescape(text_of(viewer(Client(), django_user_model)))
+    text = unescape(html_of(client_of(user_with("view_run"))))
     assert text.count("dw-status-blocked") == 1
     assert reason[:20] not in text
     run.terminate()
     assert rows(admin_client, blocked="yes") == []
-    assert "dw-status-blocked" not in text_of(admin_client)
+    assert "dw-status-blocked" not in html_of(admin_client)
 
 
 def test_filters_leave_the_runs_that_are_meant(admin_client: Client) -> None:
@@ -180,7 +170,7 @@ def test_filters_by_time(admin_client: Client, settings: Any) -> None:
     ) == [old]
     assert rows(admin_client, created_before="2025-07-01T12:29", created_after="") == []
     assert rows(admin_client, created_before="2025-07-01T10:31:00Z") == [old]
-    text = text_of(
+    text = html_of(
         admin_client, created_before="2025-07-01T10:31:00Z", status="pending", q="x"
     )
     assert 'name="created_before" value="2025-07-01T12:31"' in text
@@ -194,7 +184,7 @@ def test_filters_offer_what_there_is(admin_client: Client) -> None:
     Run.objects.for_workflow(renamed).update(workflow="old_name")
     Run.objects.filter(queue="art").update(workflow="gone.from.the.code")
     Run.objects.filter(queue="mail").update(version="2026-1")
-    text = text_of(admin_client)
+    text = html_of(admin_client)
     assert choices(text, "queue") == ["All", "art", "default", "mail"]
     offered = choices(text, "workflow")
     assert {quiet.name, renamed.name, "gone.from.the.code"} <= set(offered)
@@ -202,13 +192,34 @@ def test_filters_offer_what_there_is(admin_client: Client) -> None:
     assert "old_name" not in offered
     assert sleeping.name not in offered  # of which there is no run
     assert choices(text, "version") == []
-    text = text_of(admin_client, workflow=quiet.name)
+    text = html_of(admin_client, workflow=quiet.name)
     assert choices(text, "version") == ["All", "2026-1"]
-    assert choices(text, "attribute") == []
+    assert choices(text, "attribute") == ["All"]
     # What is chosen can be unchosen, even if there is none of it.
-    text = text_of(admin_client, queue="none", **{"attributes.customer": "7"})
+    text = html_of(admin_client, queue="none", **{"attributes.customer": "7"})
     assert choices(text, "queue") == ["All", "art", "default", "mail", "none"]
     assert choices(text, "attribute") == ["All", "customer = 7"]
+
+
+def test_a_form_finds_runs_by_an_attribute(admin_client: Client) -> None:
+    run: Run = quiet.options(queue="mail", attributes={"to": "a&b", "size": 2}).start()
+    start(quiet.options(queue="mail", attributes={"to": "c", "size": 2}))
+    text = html_of(admin_client, queue="mail", e="1", **{"attributes.size": "2"})
+    form = text.partition('name="attribute_name"')[0].rpartition("<form")[2]
+    kept = dict(re.findall(r'name="(.*?)" value="(.*?)"', form))
+    assert kept == {"queue": "mail", "attributes.size": "2"}
+
+    def found(name: str, value: str, **others: str) -> dict[str, str]:
+        sent = {"attribute_name": name, "attribute_value": value, **others}
+        answer: Any = admin_client.get(reverse(URL), sent)
+        return dict(parse_qsl(urlsplit(answer.url).query, keep_blank_values=True))
+
+    query = found("to ", " a&b", **kept)
+    assert query == {**kept, "attributes.to": "a&b"}
+    assert rows(admin_client, **query) == [run.pk]
+    # What was chosen before gives way, and nothing changes nothing.
+    assert found("to", "c", **query) == {**kept, "attributes.to": "c"}
+    assert found(" ", "c", **kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -225,6 +236,7 @@ def test_filters_offer_what_there_is(admin_client: Client) -> None:
         {"workflow": "a\0b"},
         {"attributes.a": "a\0b"},
         {"attributes.a\0": "b"},
+        {"attribute_value": "b"},
         {"nothing": "known"},
     ],
 )
@@ -268,7 +280,7 @@ def test_attributes_may_have_any_name(admin_client: Client) -> None:
         assert rows(admin_client, **{f"attributes.{name}": "x y"}) == [run.pk]
         link = re.search(
             rf'href="(\?attributes[^"]*)">{re.escape(name.replace("&", "&amp;"))}=x y<',
-            text_of(admin_client),
+            html_of(admin_client),
         )
         assert link is not None
         answer = admin_client.get(reverse(URL) + unescape(link[1]))
@@ -276,11 +288,11 @@ def test_attributes_may_have_any_name(admin_client: Client) -> None:
 
 
 def test_the_way_to_start_a_run_is_shown_to_those_who_may(
-    admin_client: Client, django_user_model: type[User]
+    admin_client: Client,
 ) -> None:
     url = f'href="{reverse("admin:django_workflows_run_start")}"'
-    assert url in text_of(admin_client)
-    assert url not in text_of(viewer(Client(), django_user_model))
+    assert url in html_of(admin_client)
+    assert url not in html_of(client_of(user_with("view_run")))
 
 
 def test_the_list_follows_open_runs(
@@ -288,12 +300,12 @@ def test_the_list_follows_open_runs(
 ) -> None:
     run = start(sleeping)
     workflows.run_until_idle()
-    text = text_of(admin_client)
+    text = html_of(admin_client)
     assert "data-live-page" in text
-    for part in ("status", "duration", "blocked"):
+    for part in ("status", "duration", "details"):
         assert re.search(rf'id="{run.pk}-{part}"[^>]* data-live', text)
     run.terminate()
-    assert "data-live-page" not in text_of(admin_client)
+    assert "data-live-page" not in html_of(admin_client)
 
 
 def test_the_number_of_queries_does_not_grow(
@@ -308,14 +320,15 @@ def test_the_number_of_queries_does_not_grow(
         workflows.run_until_idle()
 
     add(1)
-    text_of(admin_client)  # the content types are known from here on
-    with django_assert_num_queries(6):  # session, user, time, two filters, the page
-        text_of(admin_client)
+    html_of(admin_client)  # the content types are known from here on
+    # Session, user, time, two filters, the page, and who of it waits for payloads.
+    with django_assert_num_queries(7):
+        html_of(admin_client)
     add(30)
-    with django_assert_num_queries(6):
-        text_of(admin_client)
-    with django_assert_num_queries(8):  # the versions, and the time of the filter
-        text_of(
+    with django_assert_num_queries(7):
+        html_of(admin_client)
+    with django_assert_num_queries(9):  # the versions, and the time of the filter
+        html_of(
             admin_client,
             workflow=sleeping.name,
             status="running",
@@ -326,7 +339,7 @@ def test_the_number_of_queries_does_not_grow(
 
 
 def test_nobody_adds_or_deletes_runs_here(
-    admin_client: Client, client: Client, django_user_model: type[User]
+    admin_client: Client,
 ) -> None:
     run = start(quiet)
     for name, args in (("add", []), ("delete", [run.pk])):
@@ -334,10 +347,8 @@ def test_nobody_adds_or_deletes_runs_here(
         assert admin_client.get(url).status_code == 403
         assert admin_client.post(url, {"post": "yes"}).status_code == 403
     assert Run.objects.filter(pk=run.pk).exists()
-    assert "delete_selected" not in text_of(admin_client)
-    user = django_user_model.objects.create_user("eve", is_staff=True)
-    client.force_login(user)
-    assert client.get(reverse(URL)).status_code == 403
+    assert "delete_selected" not in html_of(admin_client)
+    assert client_of(user_with()).get(reverse(URL)).status_code == 403
 
 
 def test_filters_are_found_by_the_names_that_django_would_give(
@@ -346,7 +357,7 @@ def test_filters_are_found_by_the_names_that_django_would_give(
     run, other = start(quiet), start(sleeping)
     other.terminate()
     assert rows(admin_client, status__exact="terminated") == [other.pk]
-    text = text_of(admin_client, status__exact="pending", queue__exact="default")
+    text = html_of(admin_client, status__exact="pending", queue__exact="default")
     assert run.pk in text
     assert other.pk not in text
     assert "__exact" not in text

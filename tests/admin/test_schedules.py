@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -14,15 +14,19 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import translation
 from pytest_django import DjangoAssertNumQueries
 
 from django_workflows import create_schedule, workflow
+from django_workflows.admin.schedules import backfill
 from django_workflows.admin.schedules.times import preview_of
 from django_workflows.admin.schedules.words import cron_in_words, when
 from django_workflows.definitions import register
 from django_workflows.models import Run, Schedule
+from django_workflows.store import schedule_runs
+from django_workflows.store.people import making_up
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, user_with
+from tests.admin.pages import client_of, read, text_of, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -263,6 +267,33 @@ def test_those_who_may_only_look_see_everything_in_words() -> None:
     assert client.post(url("change", schedule), data).status_code == 403
 
 
+def test_those_who_may_only_look_do_so_in_their_language() -> None:
+    moment = datetime(2030, 1, 2, 3, 4, tzinfo=UTC)
+    schedule = hourly(paused=True, note="Pause", start_at=moment, overlap="allow_all")
+    client = client_of(user_with("view_schedule"))
+    with translation.override("de"):
+        html = client.get(url("change", schedule)).content.decode()
+    labels = re.findall(r"<label>(.*?):?</label>", html)
+    assert labels == [
+        "Name",
+        "Was er startet",
+        "Wann",
+        "Nicht vor",
+        "Nicht nach",
+        "Verbleibende Läufe",
+        "Streuung",
+        "Überschneidung",
+        "Nachholfrist",
+        "Angehalten",
+        "Notiz",
+    ]
+    read = text_of(html)
+    assert "Nicht vor: 2. Januar 2030 03:04" in read
+    assert "Nicht nach: -" in read
+    assert "Überschneidung: alle zulassen" in read
+    assert 'alt="True"' in html
+
+
 @override_settings(WORKFLOWS={"REDACT": ["title"]})
 def test_what_is_redacted_is_not_stored_in_place_of_the_truth(
     admin_client: Client,
@@ -404,6 +435,15 @@ def test_pausing_and_going_on(admin_client: Client) -> None:
     assert log(schedule) == ["Paused: we move", "Unpaused"]
 
 
+def test_the_list_and_the_page_say_how_soon_the_next_time_is(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    schedule = create_schedule("soon", report, at=workflows.now + timedelta(minutes=5))
+    workflows.advance("0s")
+    for page in (reverse(LIST), reverse(CHANGE, args=[schedule.pk])):
+        assert "in 5 min" in read(admin_client, page)
+
+
 def test_triggering(admin_client: Client, workflows: WorkflowTester) -> None:
     schedule = hourly()
     answer = admin_client.post(url("trigger", schedule), follow=True)
@@ -411,7 +451,7 @@ def test_triggering(admin_client: Client, workflows: WorkflowTester) -> None:
     assert run.pk in answer.content.decode()
     assert log(schedule) == [f"Triggered: {run.pk}"]
     noted = LogEntry.objects.get(object_id=run.pk)
-    assert noted.get_change_message() == "Started by the schedule hourly"
+    assert noted.get_change_message() == "Started by the schedule: hourly"
     workflows.run_until_idle()
     page = admin_client.get(url("change", schedule))
     assert page.context["runs"] == [run]
@@ -451,6 +491,61 @@ def test_times_are_made_up_for_after_they_were_shown(admin_client: Client) -> No
     page = admin_client.post(url("backfill", schedule), ends, follow=True)
     assert "24 times have had theirs" in str(next(iter(page.context["messages"])))
     assert log(schedule)[0].endswith("24")
+
+
+def test_very_many_times_are_made_up_for_bit_by_bit(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request takes longer than somebody waits for, and none starts a run twice."""
+    monkeypatch.setattr(making_up, "BATCH", 10)
+    monkeypatch.setattr(backfill, "LONGEST", 0.0)
+    schedule = hourly()
+    ends = {"start": "2026-01-01T00:00", "end": "2026-01-01T23:59", "post": "yes"}
+    for left in (14, 4):
+        page = admin_client.post(url("backfill", schedule), ends)
+        said = f"10 runs have been started. {left} are left: go on."
+        assert [str(each) for each in page.context["messages"]] == [said]
+        html = page.content.decode()
+        assert f"These are {left} times" in html
+        assert f"{24 - left} times have had theirs" in html
+        assert f"Start {left} runs" in html
+        assert Run.objects.count() == 24 - left
+    page = admin_client.post(url("backfill", schedule), ends, follow=True)
+    said = "4 runs have been started. 20 times have had theirs."
+    assert [str(each) for each in page.context["messages"]] == [said]
+    page = admin_client.post(url("backfill", schedule), ends, follow=True)
+    said = "0 runs have been started. 24 times have had theirs."
+    assert [str(each) for each in page.context["messages"]] == [said]
+    del ends["post"]
+    html = admin_client.post(url("backfill", schedule), ends).content.decode()
+    assert "24 times have had theirs" in html
+    assert "Start" not in html.partition('id="content-main"')[2].partition("</form>")[0]
+    assert Run.objects.filter(attributes__schedule="hourly").count() == 24
+    assert [text.rpartition(": ")[2] for text in log(schedule)] == ["10", "10", "4"]
+
+
+def test_what_was_made_up_for_before_a_failure_stays_and_is_told(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making_up, "BATCH", 10)
+    monkeypatch.setattr(backfill, "LONGEST", 3600.0)
+    schedule = hourly()
+    start_one = schedule_runs.start_at_time
+
+    def fails_at_noon(schedule: Schedule, us: int) -> Run | None:
+        if us % (86_400 * 1_000_000) == 12 * 3600 * 1_000_000:
+            raise ValueError("nobody works at noon")
+        return start_one(schedule, us)
+
+    monkeypatch.setattr(schedule_runs, "start_at_time", fails_at_noon)
+    ends = {"start": "2026-01-01T00:00", "end": "2026-01-01T23:59", "post": "yes"}
+    page = admin_client.post(url("backfill", schedule), ends, follow=True)
+    assert [str(each) for each in page.context["messages"]] == [
+        "10 runs have been started.",
+        "nobody works at noon",
+    ]
+    assert Run.objects.count() == 10
+    assert len(log(schedule)) == 1
 
 
 @pytest.mark.parametrize(

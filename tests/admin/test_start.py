@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pydantic
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
@@ -22,6 +22,7 @@ from django_workflows.core.serialization import dumps
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 from tests.admin.browsing import what_a_browser_sends
+from tests.admin.pages import client_of, read, run_url, user_with
 
 
 class Size(Enum):
@@ -89,18 +90,6 @@ def url(**query: str) -> str:
     return f"{page}?{urlencode(query)}" if query else page
 
 
-def run_page(run: Run) -> str:
-    return reverse("admin:django_workflows_run_change", args=[run.pk])
-
-
-def user_with(client: Client, *permissions: str) -> User:
-    """Log in somebody who may do this, and nothing else."""
-    user = User.objects.create_user("ben", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return user
-
-
 def begin(client: Client, data: dict[str, Any], **query: str) -> Run:
     """Send the form; returns the run that was started."""
     known = set(Run.objects.values_list("pk", flat=True))
@@ -108,7 +97,7 @@ def begin(client: Client, data: dict[str, Any], **query: str) -> Run:
     if answer.status_code != 302:
         raise AssertionError(answer.context["form"].input.errors)
     run = Run.objects.exclude(pk__in=known).get()
-    assert answer["Location"] == run_page(run)
+    assert answer["Location"] == run_url(run)
     return run
 
 
@@ -161,7 +150,7 @@ def test_the_list_of_runs_and_the_page_of_a_run_lead_there(
     run = start(anything)
     runs = reverse("admin:django_workflows_run_changelist")
     assert f'<a href="{url()}"' in admin_client.get(runs).text
-    assert f'href="{url(again=run.pk)}"' in admin_client.get(run_page(run)).text
+    assert f'href="{url(again=run.pk)}"' in admin_client.get(run_url(run)).text
 
 
 # -- the form -------------------------------------------------------------------------
@@ -335,7 +324,7 @@ def test_a_key_that_another_run_has_starts_nothing_and_links_to_that_run(
 ) -> None:
     held = begin(admin_client, {**ORDER, "option_key": "k"}, workflow="admin.order")
     page = refused(admin_client, {**ORDER, "option_key": "k"}, workflow="admin.order")
-    assert f'<a href="{run_page(held)}">run {held.pk}</a> has this key' in page
+    assert f'<a href="{run_url(held)}">run {held.pk}</a> has this key' in page
     assert what_a_browser_sends(page)["items"] == [ORDER["items"]]
     assert LogEntry.objects.count() == 1
 
@@ -363,10 +352,8 @@ def test_a_run_that_has_the_key_can_be_terminated(admin_client: Client) -> None:
     assert entry.get_change_message() == message
 
 
-def test_only_who_may_terminate_runs_can_take_a_key_from_an_open_one(
-    client: Client, db: None
-) -> None:
-    user_with(client, "start_run", "view_run")
+def test_only_who_may_terminate_runs_can_take_a_key_from_an_open_one(db: None) -> None:
+    client = client_of(user_with("start_run", "view_run"))
     again = {**ORDER, "option_key": "k", "option_on_conflict": "terminate_existing"}
     answer = client.post(url(workflow="admin.order"), again)
     assert answer.context["form"].options.errors.keys() == {"on_conflict"}
@@ -422,6 +409,8 @@ def test_a_run_can_be_started_again_with_changed_input(
     assert new.attributes == {"customer": 7}
     entry = LogEntry.objects.get()
     assert entry.get_change_message() == f"Started with the changed input of: {run.pk}"
+    said = f"admin Started with the changed input of: {run.pk}"
+    assert said in read(admin_client, run_url(new))
 
 
 def test_it_starts_with_the_version_that_the_run_had(admin_client: Client) -> None:
@@ -551,10 +540,10 @@ def test_what_is_redacted_is_not_shown_and_can_be_kept(
 
 
 def test_an_input_that_fits_no_more_is_said(admin_client: Client) -> None:
-    run = start(first_version, 5)
-    page = admin_client.get(url(again=run.pk, workflow="admin.order")).content.decode()
+    run = start(first_version, old=5)
+    page = admin_client.get(url(again=run.pk, version="2")).content.decode()
     assert "does not fit the parameters" in page
-    assert what_a_browser_sends(page)["number"] == [""]
+    assert what_a_browser_sends(page)["new"] == [""]
 
 
 # -- who ------------------------------------------------------------------------------
@@ -562,9 +551,9 @@ def test_an_input_that_fits_no_more_is_said(admin_client: Client) -> None:
 
 @pytest.mark.parametrize("permissions", [(), ("view_run", "view_payload", "add_run")])
 def test_who_may_not_start_runs_gets_403(
-    client: Client, db: None, permissions: tuple[str, ...]
+    db: None, permissions: tuple[str, ...]
 ) -> None:
-    user_with(client, *permissions)
+    client = client_of(user_with(*permissions))
     for query in ({}, {"workflow": "admin.order"}):
         assert client.get(url(**query)).status_code == 403
         assert client.post(url(**query), ORDER).status_code == 403
@@ -576,19 +565,19 @@ def test_somebody_from_outside_is_sent_to_the_login(client: Client, db: None) ->
     assert not Run.objects.exists()
 
 
-def test_who_may_only_start_runs_stays_on_the_page(client: Client, db: None) -> None:
-    user_with(client, "start_run")
+def test_who_may_only_start_runs_stays_on_the_page(db: None) -> None:
+    client = client_of(user_with("start_run"))
     answer = client.post(url(workflow="admin.order"), ORDER, follow=True)
     assert answer.status_code == 200
     assert Run.objects.get().pk in answer.content.decode()
 
 
 @pytest.mark.parametrize("missing", ["start_run", "view_run", "view_payload"])
-def test_the_input_of_a_run_is_for_those_who_may_see_it(
-    client: Client, db: None, missing: str
-) -> None:
+def test_the_input_of_a_run_is_for_those_who_may_see_it(db: None, missing: str) -> None:
     run = start(anything, "hush")
-    user_with(client, *({"start_run", "view_run", "view_payload"} - {missing}))
+    client = client_of(
+        user_with(*({"start_run", "view_run", "view_payload"} - {missing}))
+    )
     answer = client.get(url(again=run.pk))
     assert answer.status_code == 403
     assert client.post(url(again=run.pk), {"value": "1"}).status_code == 403

@@ -16,12 +16,14 @@ from django_workflows import (
     InvalidRunStateError,
     WorkflowRunNotFoundError,
     continue_as_new,
+    create_hook,
+    resume_hook,
     sleep,
     start,
     workflow,
 )
 from django_workflows.admin.permissions import VERBS
-from django_workflows.admin.runs.steering import possible, steer
+from django_workflows.admin.steering import possible, steer
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 
@@ -56,6 +58,14 @@ async def going(state: str) -> None:
         continue_as_new("completed")
     if state != "completed":
         await sleep("1d")
+
+
+@workflow
+async def waiting() -> str:
+    with create_hook("steering-nap") as hook:
+        await hook
+    await sleep("1d")
+    return "awake"
 
 
 def brought_to(state: str, workflows: WorkflowTester) -> Run:
@@ -119,6 +129,8 @@ def test_what_changes_a_run_is_possible_and_nothing_else(
         steer(by(admin_user), run, verb)
     assert everything(run) == before
     assert not LogEntry.objects.exists()
+    if (verb, state) == ("wake", "blocked"):
+        return  # the engine would leave it to a later round to see that nothing sleeps
     # The engine itself refuses it, or has nothing to do.
     with suppress(InvalidRunStateError):
         getattr(run, verb)()
@@ -159,7 +171,11 @@ def test_the_log_tells_what_was_done_and_why(
     assert about_new.get_change_message() == f"Started as a replay of: {run.pk}"
     assert about_new.object_repr == str(new)
     ended = Event.objects.get(run=run, type="run_terminated")
-    assert ended.data["reason"] == "wrong customer"
+    assert ended.data == {
+        "reason": "wrong customer",
+        "by": admin_user.username,
+        "way": "admin",
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -183,6 +199,23 @@ def test_each_verb_has_its_permission(
     user.is_active = False
     with pytest.raises(PermissionDenied):
         steer(by(user), run, verb)
+
+
+def test_a_run_is_woken_only_while_it_sleeps(
+    workflows: WorkflowTester, admin_user: User
+) -> None:
+    run = start(waiting)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert "wake" not in possible(run)
+    with pytest.raises(InvalidRunStateError, match="The run does not sleep"):
+        steer(by(admin_user), run, "wake")
+    assert not LogEntry.objects.exists()
+    resume_hook("steering-nap", None)
+    workflows.run_until_idle()
+    steer(by(admin_user), run, "wake")
+    workflows.run_until_idle()
+    assert run.result() == "awake"
 
 
 def test_a_run_that_is_gone_is_not_found(admin_user: User) -> None:

@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from django_workflows import get_run, sleep, start, step, workflow
+from django_workflows import create_hook, get_run, sleep, start, step, workflow
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.permissions import VERBS
 from django_workflows.models import Run
@@ -31,6 +31,11 @@ async def sleeping(number: int) -> int:
     if result < 0:
         raise ValueError("too little")
     return result
+
+
+@workflow
+async def asked() -> None:
+    await create_hook()
 
 
 def brought_to(verb: str, workflows: WorkflowTester) -> Run:
@@ -108,6 +113,17 @@ def test_only_what_is_possible_is_offered(
     page = admin_client.get(run_url(get_run(run.pk))).content.decode()
     offered = [verb for verb in VERBS if run_url(run, verb) in page]
     assert offered == ["replay"]
+
+
+def test_who_does_not_sleep_is_not_to_be_woken(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    asleep, asking = start(sleeping, 1), start(asked)
+    workflows.run_until_idle()
+    assert run_url(asleep, "wake") in admin_client.get(run_url(asleep)).content.decode()
+    page = admin_client.get(run_url(asking)).content.decode()
+    assert run_url(asking, "pause") in page
+    assert run_url(asking, "wake") not in page
 
 
 def test_what_has_become_impossible_is_refused_with_a_message(

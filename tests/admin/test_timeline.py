@@ -12,32 +12,17 @@ import pytest
 from django.test import Client
 from django.utils.translation import override
 
-from django_workflows import get_run, resume_hook, start, step, workflow
+from django_workflows import get_run, resume_hook, start
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.run_page.waterfall import Clock, segments_of
 from django_workflows.models import Run
 from django_workflows.store.operations import Attempt, Operation
 from django_workflows.store.timeline import read_timeline, timeline
 from django_workflows.testing import WorkflowTester
-from tests.admin.pages import client_of, text_of, user_with
-from tests.admin.panels import doubling, links, panel, queries, resting, shop
+from tests.admin.pages import client_of, queries_of, text_of, user_with
+from tests.admin.panels import doubling, links, panel, resting, two_steps
 
 pytestmark = pytest.mark.django_db
-
-broken: set[str] = set()
-
-
-@step(max_retries=0)
-def maybe(name: str) -> str:
-    if name in broken:
-        raise ValueError(f"{name} is broken")
-    return name
-
-
-@workflow
-async def two_steps() -> None:
-    await maybe("first")
-    await maybe("second")
 
 
 @dataclass
@@ -73,16 +58,6 @@ def rows(html: str) -> list[Row]:
             )
         )
     return found
-
-
-@pytest.fixture
-def shopping(workflows: WorkflowTester) -> Run:
-    """It has tried again, slept, and waits since its 17th second for a hook."""
-    run = start(shop, 2)
-    workflows.run_until_idle()
-    for _ in range(20):
-        workflows.advance("1s")
-    return get_run(run.pk)
 
 
 def test_each_operation_has_a_row_to_scale(admin_client: Client, shopping: Run) -> None:
@@ -239,11 +214,11 @@ def test_many_rows_come_in_pages_by_as_many_queries_as_few(
     assert "Timer sleep 1 d waiting" in rows(html)[-1].text
     assert links(html)["Previous"].endswith("?row=100#timeline")
     urls = [run_url(few), run_url(many), f"{run_url(many)}?row=200&from=0&to=3"]
-    assert len({queries(lambda url=url: admin_client.get(url)) for url in urls}) == 1  # type: ignore[misc]
+    assert len({queries_of(admin_client, url) for url in urls}) == 1
 
 
 def test_what_a_retry_has_undone_is_left_out(
-    admin_client: Client, workflows: WorkflowTester
+    admin_client: Client, workflows: WorkflowTester, broken: set[str]
 ) -> None:
     broken.add("second")
     run = start(two_steps)

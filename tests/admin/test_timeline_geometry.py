@@ -119,6 +119,14 @@ def test_moving_keeps_the_length_and_stays_inside() -> None:
     assert Window(75, 95).moved(0.5, WHOLE) == Window(80, 100)
 
 
+def test_what_cannot_be_moved_is_the_same() -> None:
+    for length in (30.8 + 0.362, 31.123457, 1 / 3, 86_400.1):
+        whole = Window(0, length)
+        last = Window(length - 0.1, length)
+        assert whole.moved(0.5, whole) == whole.moved(-0.5, whole) == whole
+        assert last.moved(0.5, whole) == last
+
+
 def test_what_is_zoomed_to_has_space_around_it() -> None:
     assert WHOLE.around(20, 30) == Window(19, 31)
     moment = WHOLE.around(20, 20)

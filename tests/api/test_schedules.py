@@ -10,7 +10,10 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from django_workflows import create_schedule, workflow
+from django_workflows.errors import SerializationError
 from django_workflows.models import Run, Schedule
+from django_workflows.store import schedule_runs
+from django_workflows.store.people import making_up
 from django_workflows.testing import WorkflowTester
 from tests.api.permissions import OwnRuns
 
@@ -131,6 +134,32 @@ def test_runs_of_others_are_not_started(client: APIClient, settings: Any) -> Non
     day = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:02:00Z"}
     assert client.post(f"{own}backfill/", day, "json").status_code == 404
     assert not Run.objects.exists()
+
+
+def test_a_backfill_that_fails_half_way_goes_on_where_it_has_stopped(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed in batches: what was started before stays."""
+    monkeypatch.setattr(making_up, "BATCH", 10)
+    schedule = create_schedule("hourly", to_all, interval="1h")
+    day = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T23:00:00Z"}
+    start_one = schedule_runs.start_at_time
+
+    def fails_at_noon(schedule: Schedule, us: int) -> Run | None:
+        if us % (86_400 * 1_000_000) == 12 * 3600 * 1_000_000:
+            raise SerializationError("nobody works at noon")
+        return start_one(schedule, us)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(schedule_runs, "start_at_time", fails_at_noon)
+        answer = client.post(f"{URL}{schedule.pk}/backfill/", day, "json")
+    assert answer.status_code == 409
+    assert "nobody works at noon" in answer.json()["detail"]
+    assert Run.objects.count() == 10
+    for count in (14, 0):
+        answer = client.post(f"{URL}{schedule.pk}/backfill/", day, "json")
+        assert len(answer.json()["runs"]) == count
+        assert Run.objects.count() == 24
 
 
 def test_a_backfill_that_is_too_large(client: APIClient) -> None:

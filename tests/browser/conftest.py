@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
+from tests.browser.contexts import PATIENCE, new_context
+from tests.browser.live import all_requests_ended
 from tests.browser.scripted import ScriptedServer
 
 #: What distributions and vendors call it.
@@ -22,7 +25,7 @@ def playwright() -> Iterator[Playwright]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Django takes that loop for async code, which this is not.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        expect.set_options(timeout=30_000)
+        expect.set_options(timeout=PATIENCE)
         yield playwright
 
 
@@ -52,7 +55,7 @@ def page(browser: Browser) -> Iterator[Page]:
     that the test site has no icon.
     """
     complaints: list[str] = []
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
@@ -68,6 +71,16 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def live_url(
+    live_server: LiveServer, transactional_db: None, sessions_end: None
+) -> Iterator[str]:
+    """The address of a site in this process. Ask for it before `page`: once that is
+    closed, it is waited for all requests to end."""
+    with all_requests_ended(live_server):
+        yield live_server.url
 
 
 @pytest.fixture(params=["websocket", "sse"])

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 from django.contrib.staticfiles import finders
 from playwright.sync_api import Page, Route, WebSocketRoute
 
+from tests.cluster.harness import until
+
 ORIGIN = "http://site.test"
 Message = dict[str, Any]
 
@@ -75,11 +77,13 @@ class ScriptedServer:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Let the page go on until a condition on this side holds."""
-        for _ in range(3000):
-            if condition():
-                return
-            self._page.wait_for_timeout(10)
-        raise AssertionError("it never happened")
+
+        def holds() -> object:
+            if not (value := condition()):
+                self._page.wait_for_timeout(10)
+            return value
+
+        until(holds, "what the test waits for")
 
     def _next_part(self, url: str) -> Iterable[Message | None]:
         self.queries.append(dict(parse_qsl(urlsplit(url).query, True)))

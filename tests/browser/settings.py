@@ -16,6 +16,6 @@ os.environ["DATABASE_URL"] = _url
 
 DATABASES = of_tests.DATABASES
 PASSWORD_HASHERS = of_tests.PASSWORD_HASHERS
-# The dead are noticed soon.
-WORKFLOWS = {**of_example.WORKFLOWS, "LEASE": "4s"}
+# Who is slow is not taken for dead; whose process is gone is noticed at once.
+WORKFLOWS = {**of_example.WORKFLOWS, "LEASE": "5m"}
 TEXT_MODEL = "tests.browser.gate.GatedStoryteller"

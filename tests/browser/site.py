@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.cluster.harness import until
+from tests.ports import reserved_port
 
 SETTINGS = "tests.browser.settings"
 
 
 class Site:
-    """Daphne on a free port, kept over restarts; the example project by default."""
+    """Daphne on a port that it keeps over restarts; the example project by default."""
 
     def __init__(
         self,
@@ -34,7 +35,8 @@ class Site:
         self._application = application
         self._log_path = folder / "daphne.log"
         self._log_path.touch()
-        self._port = 0
+        self._stack = ExitStack()
+        self._port = self._stack.enter_context(reserved_port())
         self.start()
 
     def __enter__(self) -> Self:
@@ -47,6 +49,7 @@ class Site:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
+        self._stack.close()
         print(self._log_path.read_text(errors="replace"))  # shown if the test fails
 
     @property
@@ -71,15 +74,14 @@ class Site:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._port = until(lambda: self._listens(begun), "a site that listens")
+        until(lambda: self._listens(begun), "a site that listens")
 
     def kill(self) -> None:
         """SIGKILL it."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def _listens(self, begun: int) -> int:
+    def _listens(self, begun: int) -> bool:
         assert self._process.poll() is None, self._log_path.read_text()
         said = self._log_path.read_bytes()[begun:].decode(errors="replace")
-        found = re.search(r"Listening on TCP address 127\.0\.0\.1:(\d+)", said)
-        return int(found[1]) if found else 0
+        return f"Listening on TCP address 127.0.0.1:{self._port}" in said

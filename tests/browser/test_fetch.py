@@ -10,10 +10,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, Page
-from pytest_django.live_server_helper import LiveServer
 
 from django_workflows import workflow
 from django_workflows.models import Run
+from tests.browser.contexts import new_context
 from tests.docs.pages import ROOT, fences
 
 CSRF = "c" * 32
@@ -25,21 +25,19 @@ async def checkout(cart: int) -> int:
 
 
 @pytest.fixture
-def scripted(
-    browser: Browser, live_server: LiveServer, transactional_db: None
-) -> Iterator[Page]:
+def scripted(browser: Browser, live_url: str) -> Iterator[Page]:
     """A page of the site, with a session and the scripts of the documentation.
 
     Its context is its own: the others' pages take a refused request for a complaint.
     """
-    page = browser.new_context().new_page()
+    page = new_context(browser).new_page()
     client = Client()
     client.force_login(User.objects.create_user("staff", is_staff=True))
     cookies = {"sessionid": client.cookies["sessionid"].value, "csrftoken": CSRF}
     page.context.add_cookies(
-        [{"name": n, "value": v, "url": live_server.url} for n, v in cookies.items()]
+        [{"name": n, "value": v, "url": live_url} for n, v in cookies.items()]
     )
-    page.goto(f"{live_server.url}/workflows/api/runs/?format=json")
+    page.goto(f"{live_url}/workflows/api/runs/?format=json")
     page.evaluate("csrf => { document.body.dataset.csrf = csrf }", CSRF)
     scripts = fences(ROOT / "docs" / "how-to" / "javascript.md", "js")[:2]
     source = "\n".join(scripts).replace("shop.checkout", checkout.name)

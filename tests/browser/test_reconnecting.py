@@ -6,10 +6,18 @@ from functools import partial
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.contexts import stop_clock
 from tests.browser.scripted import CLOSED, Message, ScriptedServer, chunk
 from tests.browser.test_stream import LISTEN, closed, text_of
 
 FAILURES = 50
+HEARTBEAT = '{"type":"heartbeat"}'
+#: Keeps all messages, which the element reads as soon as it has taken note of them.
+LISTEN_TO_ALL = """
+window.messages = [];
+const parse = JSON.parse;
+JSON.parse = (text) => { messages.push(text); return parse(text); };
+"""
 
 
 def starts(server: ScriptedServer) -> list[str]:
@@ -88,13 +96,14 @@ def test_network_that_is_back_is_used_at_once(
 
 
 def test_silent_connection_is_given_up(page: Page, websockets: ScriptedServer) -> None:
-    page.clock.install()
+    stop_clock(page)
     websockets.script = [[chunk(0, "one "), None], [chunk(1, "two"), CLOSED]]
-    websockets.show(websockets.element())
+    websockets.show(websockets.element(), script=LISTEN_TO_ALL)
     element = page.locator("workflow-stream")
     expect(element).to_have_text("one")
     page.clock.run_for(45_000)
-    websockets.sockets[0].send('{"type":"heartbeat"}')
+    websockets.sockets[0].send(HEARTBEAT)
+    websockets.until(lambda: HEARTBEAT in page.evaluate("messages"))
     page.clock.run_for(45_000)
     expect(element).to_have_attribute("state", "open")
     page.clock.run_for(20_000)
@@ -110,7 +119,7 @@ def told_of_failures(page: Page, number: int) -> bool:
 def test_trying_ends_after_many_failures_in_a_row(
     page: Page, websockets: ScriptedServer
 ) -> None:
-    page.clock.install()
+    stop_clock(page)
     websockets.show(websockets.element(), script=LISTEN)
     for failures in range(1, FAILURES + 2):
         websockets.until(partial(told_of_failures, page, failures))

@@ -7,6 +7,7 @@ import base64
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.contexts import stop_clock
 from tests.browser.scripted import CLOSED, Message, ScriptedServer, chunk, status
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>alert(1)</script>&amp;"
@@ -293,6 +294,7 @@ def test_copy_of_an_element_shows_nothing_twice(
 def test_assistive_technology_is_told_when_to_listen(
     page: Page, websockets: ScriptedServer
 ) -> None:
+    stop_clock(page)
     websockets.script = [[chunk(0, "one"), None]]
     script = """
     window.busy = [];
@@ -307,9 +309,13 @@ def test_assistive_technology_is_told_when_to_listen(
     log = page.get_by_role("log")
     expect(log).to_have_count(1)
     expect(log).to_have_attribute("aria-live", "polite")
+    expect(log).to_have_text("one")
+    assert page.evaluate("busy") == ["true"]
     # It may speak in a pause, and then in the next one.
-    websockets.until(lambda: page.evaluate("busy") == ["true", "false"])
+    page.clock.run_for(1_000)
+    assert page.evaluate("busy") == ["true", "false"]
     websockets.sockets[0].send('{"type":"chunk","index":1,"data":"!","attempt":1}')
-    websockets.until(
-        lambda: page.evaluate("busy") == ["true", "false", "true", "false"]
-    )
+    expect(log).to_have_text("one!")
+    assert page.evaluate("busy") == ["true", "false", "true"]
+    page.clock.run_for(1_000)
+    assert page.evaluate("busy") == ["true", "false", "true", "false"]

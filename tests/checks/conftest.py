@@ -14,6 +14,8 @@ import pytest
 
 from django_workflows.checks import definitions as definitions_check
 from django_workflows.checks import sources as sources_check
+from django_workflows.definitions import actions
+from django_workflows.definitions import classes as defined_classes
 from django_workflows.replay import definitions
 from django_workflows.replay.registry import Registry
 
@@ -24,10 +26,15 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def define(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Define:
-    """Import a source text as a module, with a registry of its own."""
+    """Import a source text as a module, with registries of its own."""
     registry = Registry()
     for module in (definitions, definitions_check, sources_check):
         monkeypatch.setattr(module, "registry", registry)
+    classes = defined_classes.Classes()
+    for module in (defined_classes, definitions_check, actions):
+        monkeypatch.setattr(module, "classes", classes)
+    monkeypatch.setattr(actions, "_registered", {})
+    monkeypatch.setattr(actions, "_problems", [])
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def define(source: str) -> ModuleType:

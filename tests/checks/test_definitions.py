@@ -156,3 +156,74 @@ def test_an_annotation_that_cannot_be_found_is_warned_of(define: Define) -> None
     assert message.obj is module.order
     assert "'unknown'" in message.msg
     assert "'Item'" in message.msg
+
+
+def test_definitions_as_classes_are_checked(define: Define) -> None:
+    module = define(
+        """
+        from django_workflows import DefinedWorkflow
+
+        class Care(DefinedWorkflow):
+            id = "care"
+            steps = [{"id": "visit", "action": "visit"}]
+
+            def visit(self, params): ...
+
+        class Broken(DefinedWorkflow):
+            id = "broken"
+            steps = [{"id": "visit", "action": "visit", "dependsOn": ["nowhere"]}]
+        """
+    )
+    messages = check_definitions()
+    assert [message.id for message in messages] == ["django_workflows.E004"] * 2
+    assert all(message.obj is module.Broken for message in messages)
+    assert "'broken'" in messages[0].msg
+    assert "there is no step 'nowhere'" in messages[0].msg
+    assert "action: there is no 'visit'" in messages[1].msg
+
+
+def test_two_definitions_or_actions_of_one_name_are_errors(define: Define) -> None:
+    define(
+        """
+        from django_workflows import DefinedWorkflow, action
+
+        class One(DefinedWorkflow):
+            id = "same"
+
+        class Two(DefinedWorkflow):
+            id = "same"
+
+        @action("pay")
+        def pay(params): ...
+
+        @action("pay")
+        def pay_again(params): ...
+        """
+    )
+    messages = check_definitions()
+    assert [message.id for message in messages[:2]] == ["django_workflows.E002"] * 2
+    assert "'same'" in messages[0].msg
+    assert "'pay'" in messages[1].msg
+
+
+def test_an_action_named_as_one_that_is_built_in_is_an_error(define: Define) -> None:
+    """Every worker would take it, also one that lacks it."""
+    define(
+        """
+        from django_workflows import DefinedWorkflow, action
+
+        class Meeting(DefinedWorkflow):
+            id = "meeting"
+            steps = [{"id": "meet", "action": "noop"}]
+
+            def noop(self, params): ...
+
+        @action("Noop")
+        def nothing(params): ...
+        """
+    )
+    messages = check_definitions()
+    assert [message.id for message in messages] == ["django_workflows.E002"] * 2
+    assert "'noop' of the definition 'meeting'" in messages[0].msg
+    assert "'Noop' (" in messages[1].msg
+    assert all("built in" in message.msg for message in messages)

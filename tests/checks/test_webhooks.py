@@ -96,8 +96,9 @@ def test_secrets_are_looked_at_before_a_deployment(
         assert message.obj is module.order
         assert "HOOK_SECRET" in message.msg
         assert "short" not in str(message).replace("shorter", "")
-        assert message not in run_checks()
-        assert message in run_checks(include_deployment_checks=True)
+        # Since 6.1 some of Django's own ask all databases unless told otherwise.
+        assert message not in run_checks(databases=[])
+        assert message in run_checks(databases=[], include_deployment_checks=True)
 
 
 def test_secret_that_is_no_key_of_its_scheme(

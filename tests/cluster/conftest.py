@@ -19,12 +19,15 @@ StartCluster = Callable[..., ClusterProcess]
 def start_cluster(
     transactional_db: None, sessions_end: None, tmp_path: Path
 ) -> Iterator[StartCluster]:
-    """Return a function that starts a cluster on the test database."""
+    """Return a function that starts a cluster on the test database.
+
+    Its keywords are values in ``WORKFLOWS``.
+    """
     with ExitStack() as stack:
 
-        def start(*command: str) -> ClusterProcess:
+        def start(*command: str, **tuned: str) -> ClusterProcess:
             url = url_of(connection.settings_dict)
-            cluster = ClusterProcess(url, tmp_path, *command)
+            cluster = ClusterProcess(url, tmp_path, *command, tuned=tuned)
             return stack.enter_context(cluster)
 
         yield start

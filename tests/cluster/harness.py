@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,8 @@ def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> 
 class ClusterProcess:
     """``manage.py workflows worker`` in a session of its own.
 
-    Leaving the context kills whatever is left of the session.
+    ``tuned`` are its own values in ``WORKFLOWS``. Leaving the context kills whatever is
+    left of the session.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ClusterProcess:
         folder: Path,
         *command: str,
         settings: str = "tests.cluster.settings",
+        tuned: Mapping[str, str] | None = None,
     ) -> None:
         self.marks_path = folder / "marks"
         self.log_path = folder / "log"
@@ -55,6 +58,7 @@ class ClusterProcess:
             "DJANGO_SETTINGS_MODULE": settings,
             "DATABASE_URL": database_url,
             "MARKS": str(self.marks_path),
+            "TUNED": json.dumps(dict(tuned or {})),
             "PYTHONUNBUFFERED": "1",
         }
         command = command or ("workflows", "worker", "--processes", "2")
@@ -94,6 +98,10 @@ class ClusterProcess:
             return Counter()
         lines = self.marks_path.read_text().splitlines()
         return Counter(line.split()[0] for line in lines)
+
+    def open_gate(self, key: str) -> None:
+        """Let tasks and steps go on that wait at it; see ``tasks.wait_at_gate``."""
+        self.marks_path.with_name(f"gate-{key}").touch()
 
     def session(self) -> set[int]:
         """The living processes of the cluster's session, orphans included."""

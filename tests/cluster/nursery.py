@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 #: What processes look up when they need it; all else may decide what is imported.
-_OF_EACH = {"MARKS", "PYTEST_CURRENT_TEST"}
+_OF_EACH = {"MARKS", "PYTEST_CURRENT_TEST", "TERM", "COLUMNS", "LINES", "TUNED"}
 
 
 # -- in the tests ----------------------------------------------------------------------
@@ -164,14 +164,23 @@ def _tell(*news: Any) -> None:
 def _settle_in(environment: dict[str, str], log: str) -> None:
     """Become what a process begun by itself would be."""
     os.setsid()
+    # Shells have what they begin in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    # For reading, too: a terminal becomes that of the session, whose keys are heard.
+    file = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor, place in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(descriptor, place)
     os.close(nothing)
     os.close(file)
+    if tuned := json.loads(environment.get("TUNED", "{}")):
+        from django.conf import settings
+        from django.test import override_settings
+
+        common = getattr(settings, "WORKFLOWS", {})
+        override_settings(WORKFLOWS={**common, **tuned}).enable()
 
 
 def _import_project() -> None:
@@ -184,6 +193,9 @@ def _import_project() -> None:
 
     load_command_class("django_workflows", "workflows").create_parser("", "workflows")
     run_checks()
+    # Unless told otherwise, Django checks all databases since 6.1: it asks SQLite for
+    # what it can do. An open connection would be shared by all.
+    connections.close_all()
     for connection in connections.all(initialized_only=True):
         assert connection.connection is None, "it would be shared by all"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -17,10 +18,21 @@ def mark(key: str) -> None:
         os.close(descriptor)
 
 
-def slow(key: str, seconds: float) -> None:
-    """Mark the beginning, take a while, and mark the end."""
+def is_open(gate: str) -> bool:
+    """Whether the test has let go on what waits there; see ``ClusterProcess``."""
+    return Path(os.environ["MARKS"]).with_name(f"gate-{gate}").exists()
+
+
+def wait_at_gate(gate: str) -> None:
+    """Wait until it is open; if it never is, the process is killed with the test."""
+    while not is_open(gate):
+        time.sleep(0.02)
+
+
+def held(key: str, gate: str) -> None:
+    """Mark the beginning, wait at the gate, and mark the end."""
     mark(f"{key}-begun")
-    time.sleep(seconds)
+    wait_at_gate(gate)
     mark(key)
 
 

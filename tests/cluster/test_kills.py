@@ -47,10 +47,12 @@ def test_idle_worker_killed_again_and_again_is_replaced(
 def test_busy_worker_killed_gives_its_task_to_another(
     cluster: ClusterProcess,
 ) -> None:
-    async_task(tasks.slow, "long", 1.5)
+    async_task(tasks.held, "long", "end")
     cluster.expect("long-begun")
     (line,) = cluster.marks_path.read_text().splitlines()
     os.kill(int(line.split()[2]), signal.SIGKILL)
+    until(lambda: cluster.marks()["long-begun"] == 2, "another beginning")
+    cluster.open_gate("end")
     cluster.expect("long")
     assert cluster.marks()["long-begun"] == 2
     until(lambda: not OrmQ.objects.exists(), "the task's end")
@@ -67,7 +69,7 @@ def test_killed_process_is_replaced_and_tasks_run(
     cluster.ready()
     cluster.expect(*before, *_enqueue("after"))
     until(lambda: not OrmQ.objects.exists(), "every acknowledgement")
-    assert len(cluster.session()) == 6
+    until(lambda: len(cluster.session()) == 6, "the end of the dead one's children")
 
 
 @pytest.mark.parametrize("role", ["pusher", "sentinel"])
@@ -76,12 +78,13 @@ def test_prefetched_tasks_survive_the_death_of(
 ) -> None:
     """Tasks that were taken from the database but not begun go back at once."""
     for number in range(2):
-        async_task(tasks.slow, f"slow{number}", 1.0)
-    cluster.expect("slow0-begun", "slow1-begun")
+        async_task(tasks.held, f"held{number}", "end")
+    cluster.expect("held0-begun", "held1-begun")
     keys = _enqueue("prefetched", 8)
     (victim,) = cluster.pids(role)
     os.kill(victim, signal.SIGKILL)
-    cluster.expect("slow0", "slow1", *keys)
+    cluster.open_gate("end")
+    cluster.expect("held0", "held1", *keys)
     until(lambda: not OrmQ.objects.exists(), "every acknowledgement")
 
 

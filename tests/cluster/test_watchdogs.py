@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 from django_q.tasks import async_task
@@ -11,6 +12,7 @@ from django_q.tasks import async_task
 from tests.cluster import tasks
 from tests.cluster.conftest import StartCluster
 from tests.cluster.harness import ClusterProcess, until
+from tests.cluster.management.commands.impatient import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +47,13 @@ def test_sentinel_that_does_not_move_is_replaced(impatient: ClusterProcess) -> N
 
 
 def test_idle_cluster_is_left_in_peace(impatient: ClusterProcess) -> None:
-    for number in range(3):
-        async_task(tasks.slow, f"key{number}", 2.0)
-    impatient.expect("key0", "key1", "key2")
+    """Neither while all are busy for longer than that, nor while nobody is."""
+    for number in range(2):
+        async_task(tasks.held, f"key{number}", "end")
+    impatient.expect("key0-begun", "key1-begun")
+    time.sleep(PATIENCE + 1)
+    impatient.open_gate("end")
+    impatient.expect("key0", "key1")
+    time.sleep(PATIENCE + 1)
     assert len(impatient.pids("sentinel")) == 1
     assert "stuck" not in impatient.log()

@@ -17,6 +17,9 @@ from tests.cluster.harness import ClusterProcess, until
 
 pytestmark = pytest.mark.slow
 
+#: Seconds; long enough for a cluster to become idle before, on a busy machine.
+NAP = 8.0
+
 
 def _reactors(cluster: ClusterProcess) -> int:
     return cluster.log().count("processing workflows")
@@ -30,7 +33,9 @@ def test_idle_cluster_takes_up_a_run(cluster: ClusterProcess) -> None:
     assert run.result(timeout=90) == "second"
 
 
-def test_runs_one_after_the_other_share_a_reactor(cluster: ClusterProcess) -> None:
+def test_runs_one_after_the_other_share_a_reactor(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(LINGER="20s")
+    cluster.ready()
     for number in range(10):
         start(workflows.hop, f"key{number}")
         cluster.expect(f"key{number}")
@@ -39,18 +44,27 @@ def test_runs_one_after_the_other_share_a_reactor(cluster: ClusterProcess) -> No
 
 def test_sleeping_run_wakes_an_idle_cluster_in_time(cluster: ClusterProcess) -> None:
     began = time.monotonic()
-    start(workflows.nap, "slept", 2.5)
+    run = start(workflows.nap, "slept", NAP)
+
+    def has_begun_and_is_let_go() -> bool:
+        run.refresh_from_db()
+        return run.status == Run.Status.RUNNING and run.owner == ""
+
+    until(has_begun_and_is_let_go, "an idle cluster")
+    assert cluster.marks()["slept"] == 0
     cluster.expect("slept")
-    assert time.monotonic() - began >= 2.5
+    assert time.monotonic() - began >= NAP
     # One reactor for the start, one for the timer, and some for a slow machine.
     assert 2 <= _reactors(cluster) <= 4
 
 
 def test_run_of_a_killed_worker_goes_on_in_another(cluster: ClusterProcess) -> None:
-    run = start(workflows.haul, "load", 2.0)
+    run = start(workflows.haul, "load", "end")
     cluster.expect("load-1-begun")
     (line,) = cluster.marks_path.read_text().splitlines()
     os.kill(int(line.split()[2]), signal.SIGKILL)
+    until(lambda: cluster.marks()["load-1-begun"] == 2, "another attempt")
+    cluster.open_gate("end")
     assert run.result(timeout=90) == "load-2"
     marks = cluster.marks()
     assert marks["load-1-begun"] == 2
@@ -63,13 +77,15 @@ def test_run_of_a_killed_worker_goes_on_in_another(cluster: ClusterProcess) -> N
 def test_sigterm_lets_a_step_finish(start_cluster: StartCluster, target: str) -> None:
     cluster = start_cluster()
     cluster.ready()
-    run = start(workflows.haul, "load", 1.5)
+    run = start(workflows.haul, "load", "end")
     cluster.expect("load-1-begun")
     if target == "group":
         os.killpg(cluster.pid, signal.SIGTERM)
     else:
         os.kill(cluster.pid, signal.SIGTERM)
-    assert cluster.end(8) == 0
+    until(lambda: "stopping" in cluster.log(), "the drain")
+    cluster.open_gate("end")
+    assert cluster.end() == 0
     assert not cluster.session()
     assert cluster.marks()["load-1"] == 1
     start_cluster().ready()
@@ -80,10 +96,11 @@ def test_sigterm_lets_a_step_finish(start_cluster: StartCluster, target: str) ->
 def test_runs_survive_a_killed_cluster(start_cluster: StartCluster) -> None:
     cluster = start_cluster()
     cluster.ready()
-    runs = [start(workflows.haul, f"load{number}", 1.0) for number in range(4)]
+    runs = [start(workflows.haul, f"load{number}", "end") for number in range(4)]
     cluster.expect(*(f"load{number}-1-begun" for number in range(4)))
     os.kill(cluster.pid, signal.SIGKILL)
     until(lambda: not cluster.session(), "the end of all processes")
+    cluster.open_gate("end")
     start_cluster().ready()
     for number, run in enumerate(runs):
         assert run.result(timeout=90) == f"load{number}-2"
@@ -110,7 +127,7 @@ def test_runs_and_steps_go_to_the_workers_of_their_queue(
 
 def test_waiting_for_a_limit_keeps_nobody_busy(cluster: ClusterProcess) -> None:
     """While one of a hundred is at work, no worker is sent to look after the others."""
-    start_many(workflows.narrow, [(f"key{n}", 60.0) for n in range(100)])
+    start_many(workflows.narrow, [(f"key{n}", "none") for n in range(100)])
     until(lambda: any("begun" in key for key in cluster.marks()), "the first")
     until(
         lambda: Step.objects.filter(status="pending").count() == 99,

@@ -18,9 +18,9 @@ def mark(key: str) -> str:
 
 
 @step
-def slow(key: str, seconds: float) -> str:
-    """Mark the beginning, take a while, and mark the end."""
-    tasks.slow(key, seconds)
+def held(key: str, gate: str) -> str:
+    """Mark the beginning, wait at the gate, and mark the end."""
+    tasks.held(key, gate)
     return key
 
 
@@ -45,9 +45,9 @@ async def travel(key: str) -> list[int]:
 
 
 @workflow
-async def narrow(key: str, seconds: float) -> None:
+async def narrow(key: str, gate: str) -> None:
     """Run a long step that no other may run beside."""
-    await slow.options(max_concurrency=1)(key, seconds)
+    await held.options(max_concurrency=1)(key, gate)
 
 
 @workflow
@@ -58,9 +58,9 @@ async def nap(key: str, seconds: float) -> str:
 
 
 @workflow
-async def haul(key: str, seconds: float) -> str:
+async def haul(key: str, gate: str) -> str:
     """Run a long step and a short one."""
-    await slow(f"{key}-1", seconds)
+    await held(f"{key}-1", gate)
     return await mark(f"{key}-2")
 
 

@@ -37,3 +37,7 @@ def test_a_traceback_names_the_innermost_line_of_the_project() -> None:
     assert line is not None
     assert str(line) == "/srv/shop/cards.py:9 in charge"
     assert line.code == "raise ValueError"
+
+
+def test_a_message_that_is_one_endless_word_is_read_in_no_time() -> None:
+    assert named_line("x" * 1_000_000) is None

@@ -16,7 +16,6 @@ from django_workflows.core.headers import Headers
 from django_workflows.core.payloads import seal
 from django_workflows.core.rendering import (
     call_to_json,
-    chunk_fields,
     error_to_json,
     payload_to_json,
     to_json,
@@ -138,11 +137,6 @@ def test_an_error_is_its_type_and_message() -> None:
         live = to_json(error)
     name = f"{__name__}.RefusedError"
     assert live == error_to_json(sealed) == {"type": name, "message": "refused"}
-
-
-def test_bytes_of_a_chunk_tell_their_encoding_beside_them() -> None:
-    assert chunk_fields(b"\0") == {"data": "AA==", "encoding": "base64"}
-    assert chunk_fields([b"\0"]) == {"data": [{"data": "AA==", "encoding": "base64"}]}
 
 
 def test_what_cannot_be_read_says_why() -> None:

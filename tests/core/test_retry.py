@@ -13,6 +13,7 @@ from django_workflows.core.retry import RetryPolicy
 from django_workflows.core.serialization import dumps, loads
 from django_workflows.errors import (
     FatalError,
+    ModelGoneError,
     PayloadTooLargeError,
     RetryableError,
     SerializationError,
@@ -106,7 +107,12 @@ def test_other_errors_are_retried() -> None:
 
 
 def test_some_errors_are_never_retried() -> None:
-    for error in (FatalError("m"), SerializationError("m"), PayloadTooLargeError("m")):
+    for error in (
+        FatalError("m"),
+        SerializationError("m"),
+        PayloadTooLargeError("m"),
+        ModelGoneError("m"),
+    ):
         assert not RetryPolicy().is_retryable(error)
 
 

@@ -1,4 +1,5 @@
-"""Actions and classes of definitions are known by name, in the whole process."""
+"""Workflows, actions and classes of definitions are known by name, in the whole
+process."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from unittest.mock import patch
 
 from django_workflows.definitions import actions
 from django_workflows.definitions.classes import classes
+from django_workflows.replay.registry import registry
 
 
 @contextmanager
@@ -18,5 +20,9 @@ def registered_for_a_while() -> Iterator[None]:
         patch.object(actions, "_problems", []),
         patch.dict(classes._by_id),
         patch.object(classes, "_problems", []),
+        patch.dict(registry._workflows),
+        patch.dict(registry._newest),
+        patch.dict(registry._steps),
+        patch.object(registry, "_problems", []),
     ):
         yield

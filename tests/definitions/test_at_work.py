@@ -9,6 +9,7 @@ import pytest
 from django_workflows import definitions, get_step_metadata
 from django_workflows.definitions import action
 from django_workflows.models import Run, Step
+from tests.cluster.harness import DEADLINE
 from tests.engine.threads import in_threads
 from tests.faults.threads import one_worker
 
@@ -33,7 +34,7 @@ def test_actions_run_on_a_worker() -> None:
     definitions.register({"id": "test", "steps": steps})
     with one_worker():
         run = definitions.start("test", {"other": False})
-        result = run.result(timeout=30)
+        result = run.result(timeout=DEADLINE)
     assert result == {"sync": 1, "async": [1, 1, "django_workflows.action"]}
     assert not Step.objects.exclude(status="completed").exists()
 

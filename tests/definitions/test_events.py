@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import transaction
+from django.apps import apps
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from django_workflows import SerializationError, workflow
 from django_workflows.core.expressions import ExpressionError
 from django_workflows.definitions import (
+    DefinedWorkflow,
     ahandle_event,
     delete_definition,
     handle_event,
     register,
+    storing,
 )
-from django_workflows.models import Run
+from django_workflows.models import Definition, DefinitionTrigger, Run
 from django_workflows.replay.registry import registry
 from django_workflows.testing import WorkflowTester
 
@@ -158,6 +164,83 @@ def test_deleted_definition_hears_of_nothing() -> None:
     assert handle_event("E", {}) == []
 
 
+def test_only_what_listens_is_read() -> None:
+    for number in range(20):
+        define(f"deaf-{number}", "Tests.paid")
+        define(f"deaf-{number}")
+    define("was-all-ears", "E")
+    define("was-all-ears", "other")
+    assert handle_event("nothing", {}) == []
+    with CaptureQueriesContext(connection) as nobody:
+        assert handle_event("nothing", {}) == []
+    assert len(nobody) == 3  # one, in a transaction
+    with patch.object(storing, "read_row", wraps=storing.read_row) as read_row:
+        assert handle_event("E", {}) == []
+        assert read_row.call_count == 1
+        define("ears", "E", "F", ("E", "true"))
+        read_row.reset_mock()
+        assert started(handle_event("E", {})) == ["ears"]
+        assert read_row.call_count == 2
+
+
+def test_what_older_code_has_stored_listens_too() -> None:
+    """In the middle of a deploy: it knows no table of triggers."""
+    define("test", "E")
+    define("other", "other")
+    forget_trigger_rows()
+    assert started(handle_event("E", {})) == ["test"]
+    define("test", "E")
+    row = Definition.objects.get(definition_id="test")
+    assert (row.version, row.has_trigger_rows) == (1, True)
+    assert row.trigger_rows.count() == 1
+    assert started(handle_event("E", {})) == ["test"]
+
+
+def test_stored_definitions_listen_after_the_migration() -> None:
+    define("test", "E", "F", ("E", "total"))
+    define("test", "Ü\n")
+    define("deaf")
+    migration = import_module("django_workflows.migrations.0011_definition_triggers")
+    before = trigger_rows()
+    forget_trigger_rows()
+    for _ in range(2):
+        migration.add_trigger_rows(apps, SimpleNamespace(connection=connection))
+        assert trigger_rows() == before
+    assert not Definition.objects.filter(has_trigger_rows=False).exists()
+    assert len(before) == 3
+
+
+def forget_trigger_rows() -> None:
+    DefinitionTrigger.objects.all().delete()
+    Definition.objects.update(has_trigger_rows=False)
+
+
+def trigger_rows() -> set[tuple[int, str]]:
+    rows = DefinitionTrigger.objects.values_list("definition_id", "event_hash")
+    return {(definition, event_hash) for definition, event_hash in rows}
+
+
+def test_class_listens_before_it_has_a_row() -> None:
+    class Listening(DefinedWorkflow):
+        id = "tests-listening"
+        steps = ({"id": "a", "action": "noop"},)
+        triggers = ({"event": "E"},)
+
+    assert started(handle_event("E", {})) == ["tests-listening"]
+    assert started(handle_event("E", {})) == ["tests-listening"]
+    data = {"id": "tests-listening", "steps": [{"id": "a", "action": "noop"}]}
+    register({**data, "triggers": [{"event": "F"}]})
+    assert handle_event("E", {}) == []
+    assert started(handle_event("F", {})) == ["tests-listening"]
+
+    class Again(Listening):
+        id = "tests-listening"
+        steps = ({"id": "b", "action": "noop"},)
+
+    assert handle_event("F", {}) == []
+    assert started(handle_event("E", {})) == ["tests-listening"]
+
+
 def test_async_twin() -> None:
     define("test", "E")
     assert started(async_to_sync(ahandle_event)("E", {}, "id")) == ["test"]
@@ -179,7 +262,7 @@ def registering() -> Iterator[None]:
         ({"on": "E", "when": "f(total)"}, ExpressionError, "called"),
         ({"when": "total > 1"}, TypeError, "on="),
         ({"on": ""}, ValueError, "event"),
-        ({"on": 5}, ValueError, "event"),
+        ({"on": 5}, TypeError, "option on is a text"),
     ],
 )
 def test_wrong_trigger_of_a_workflow_is_refused(

@@ -450,6 +450,36 @@ def test_executions_are_listed_newest_first(workflows: WorkflowTester) -> None:
         definitions.list_executions(limit=0)
 
 
+@pytest.mark.parametrize("unknown", ["\0", "a\0b", "\ud800", "x" * 5000])
+def test_an_id_that_no_definition_can_have(unknown: str) -> None:
+    define({"id": "a"})
+    start("test")
+    assert definitions.list_executions(unknown) == []
+    assert definitions.get_definition(unknown) is None
+    assert definitions.delete_definition(unknown) is False
+    assert definitions.status(unknown) is None
+    with pytest.raises(WorkflowNotRegisteredError):
+        start(unknown)
+    with pytest.raises(WorkflowRunNotFoundError):
+        definitions.history(unknown)
+
+
+@pytest.mark.parametrize("given", [7, b"test"])
+def test_what_is_no_id(given: Any) -> None:
+    define({"id": "a"})
+    for ask in (
+        definitions.list_executions,
+        definitions.get_definition,
+        definitions.delete_definition,
+        definitions.start,
+    ):
+        with pytest.raises(TypeError, match="the id of a definition is a text"):
+            ask(given)
+    for find in (definitions.status, definitions.history, definitions.cancel):
+        with pytest.raises(TypeError, match="the id of a run is a text"):
+            find(given)
+
+
 @workflow(name="tests.definitions.in_code")
 async def in_code() -> None:
     """No execution of a definition."""

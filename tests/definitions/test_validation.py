@@ -42,6 +42,7 @@ def noop(step_id: str, *before: str, **more: Any) -> dict[str, Any]:
         ({"id": "", "steps": [noop("a")]}, ["id: ", "at least 1 character"]),
         ({"id": "a\0b", "steps": [noop("a")]}, ["NUL"]),
         ({"id": "x" * 256, "steps": [noop("a")]}, ["at most 255"]),
+        ({"id": "x", "name": "n" * 256, "steps": [noop("a")]}, ["name has 256"]),
         ({"id": "x", "steps": []}, ["at least one step"]),
         ({"id": "x", "steps": "abc"}, ["steps: this is a list, not str"]),
         ({"id": "x", "steps": [noop("a")], "when": 1}, ["when: there is no such"]),
@@ -59,6 +60,10 @@ def noop(step_id: str, *before: str, **more: Any) -> dict[str, Any]:
         (steps(noop("a", retryDelay=-1)), ["step 'a': retry_delay", "-1"]),
         (steps(noop("a", timeout=0)), ["step 'a': timeout", "more than 0"]),
         (steps(noop("a"), noop("a")), ["step 'a': 2 steps have this id"]),
+        (
+            steps(noop("a", "b"), noop("b", "a"), noop("b")),
+            ["step 'b': 2 steps have this id", "a → b → a"],
+        ),
         (steps(noop("a", "b")), ["depends_on: there is no step 'b'", "there are: a"]),
         (steps(noop("a", "a")), ["a → a"]),
         (

@@ -104,6 +104,8 @@ def test_subcommand_is_documented_with_its_options(name: str) -> None:
     assert any(line.startswith(f"{PREFIX}{name}") for line in EXAMPLES), "an example"
     assert re.search(rf"^\| .*`{name}`", text, re.MULTILINE), "a line of the table"
     for action in dict(subcommands())[name]._actions:
+        if action.help == argparse.SUPPRESS:
+            continue  # Django's own: the page tells of them all at once
         for option in action.option_strings:
             if option not in ("-h", "--help"):
                 assert option in text

@@ -91,9 +91,9 @@ class Points:
             self.reach("round.after_commit")
             return outcome
 
-        def sync_step(attempt: Any) -> Any:
+        def sync_step(attempt: Any, *context: Any) -> Any:
             self.reach("step.before_body")
-            ended = run_sync(attempt)
+            ended = run_sync(attempt, *context)
             self.reach("step.after_body")
             return ended
 

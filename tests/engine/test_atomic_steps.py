@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.utils import OperationalError
 
 from django_workflows import (
     WorkflowRunFailedError,
@@ -19,6 +21,18 @@ from django_workflows.models import Run, Step
 from django_workflows.testing import WorkflowTester
 from tests.app.models import Ledger, Marker
 from tests.engine.faults import Crash, crash_in_body
+from tests.engine.threads import in_thread
+
+needs_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="no transaction gives way like that"
+)
+#: The attempts of bodies that were begun.
+seen: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    seen.clear()
 
 
 @step(atomic=True)
@@ -70,9 +84,32 @@ def leave_marks_in_a_savepoint() -> int:
     return Marker.objects.count()
 
 
+@step(atomic=True, max_retries=0)
+def meet_another(times: int) -> int:
+    """Writes to a row that somebody else has written to since it was read."""
+    seen.append(get_step_metadata().attempt)
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    row = Ledger.objects.get(account="a")
+    if len(seen) <= times:
+        in_thread(add_one)
+    add_one()
+    start(simple_child)
+    return int(row.amount)
+
+
+def add_one() -> None:
+    Ledger.objects.filter(account="a").update(amount=F("amount") + 1)
+
+
 @step
 def count(account: str) -> int:
     return Ledger.objects.filter(account=account).count()
+
+
+@workflow
+async def meeting_another(times: int) -> int:
+    return await meet_another(times)
 
 
 @workflow
@@ -135,6 +172,30 @@ def test_a_step_that_fails_for_good_leaves_nothing(workflows: WorkflowTester) ->
         workflows.run(failing_first, 10)
     assert not Ledger.objects.exists()
     assert Step.objects.get().status == "failed"
+
+
+@needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_gave_way_is_begun_again_in_the_same_attempt(
+    workflows: WorkflowTester,
+) -> None:
+    Ledger.objects.create(account="a", amount=10)
+    assert workflows.run(meeting_another, 3) == 13
+    assert seen == [1, 1, 1, 1]
+    assert Ledger.objects.get().amount == 14
+    assert Run.objects.for_workflow(simple_child).count() == 1
+
+
+@needs_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_always_gives_way_fails_its_attempt(
+    workflows: WorkflowTester,
+) -> None:
+    Ledger.objects.create(account="a", amount=10)
+    with pytest.raises(WorkflowRunFailedError) as failure:
+        workflows.run(meeting_another, 1000)
+    assert isinstance(failure.value.cause, OperationalError)
+    assert seen == [1] * 5
 
 
 def test_a_result_that_cannot_be_stored_rolls_back(workflows: WorkflowTester) -> None:

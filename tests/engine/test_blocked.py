@@ -49,6 +49,11 @@ def other(text: str) -> str:
     return text
 
 
+@step
+def is_blocked() -> bool:
+    return Run.objects.blocked().exists()
+
+
 async def unchanged() -> Any:
     await note("a")
     await sleep("1h")
@@ -191,6 +196,28 @@ def test_a_blocked_run_goes_on_with_fixed_code(
     assert log == ["a", "b"]
     run.refresh_from_db()
     assert (run.blocked_reason, run.blocked_times) == ("", 0)
+
+
+def test_a_run_is_blocked_no_more_as_soon_as_its_steps_run(
+    workflows: WorkflowTester, deploy: Any
+) -> None:
+    async def broken() -> None:
+        await sleep("1m")
+        time.time()
+
+    async def fixed() -> bool:
+        await sleep("1m")
+        return await is_blocked()
+
+    deploy(broken)
+    run = start(changing)
+    workflows.run_until_idle()
+    workflows.advance("1m")
+    assert blocked(run)
+    deploy(fixed)
+    workflows.crash()  # a worker with the new code begins
+    workflows.advance("2m")
+    assert run.result() is False
 
 
 def test_a_step_that_has_ended_is_not_run_again_because_its_run_is_blocked(

@@ -33,7 +33,8 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Event, Run
-from django_workflows.replay.definitions import Workflow, registry
+from django_workflows.replay.definitions import Workflow
+from django_workflows.replay.registry import registry
 from django_workflows.testing import (
     ReplayReport,
     WorkflowTester,
@@ -415,7 +416,7 @@ async def stubborn(number: int = 0) -> Any:
 def test_code_that_does_not_come_to_an_end(
     workflows: WorkflowTester, deploy: Deploys, settings: Any, code: Any
 ) -> None:
-    settings.WORKFLOWS = {"BURST_TIMEOUT": "200ms"}
+    settings.WORKFLOWS = {"BURST_TIMEOUT": "500ms"}
     deploy(shop(order))
     runs = [start("shop.order", number) for number in (0, 1, 0)]
     workflows.run_until_idle()

@@ -629,3 +629,17 @@ def test_a_fork_of_a_run_that_ended_before_it_began(
     assert finish(workflows, fork) == ["A"]
     assert fork.history()[-1].type == "run_completed"
     assert [event.type for event in run.history()] == types
+
+
+def test_forks_of_forks_are_valid(workflows: WorkflowTester) -> None:
+    """Each has one more seed than the run that it was made of."""
+    run = start(in_sequence, "a", "b", "c", "d")
+    workflows.run_until_idle()
+    seed = Run._meta.get_field("seed")
+    for number, length in enumerate((32, 64, 96), 1):
+        run.refresh_from_db()
+        assert len(seed.clean(bytes(run.seed), run)) == length
+        calls = [each for each in run.history() if each.type == "step_created"]
+        run = run.fork(from_step=calls[number].correlation_id)
+        workflows.run_until_idle()
+        assert run.result() == ["A", "B", "C", "D"]

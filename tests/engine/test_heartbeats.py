@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,14 +21,19 @@ from django_workflows import (
 )
 from django_workflows.models import Step
 from django_workflows.testing import WorkflowTester
+from tests.clocks import HandClock
 
 seen: list[Any] = []
 #: What each attempt does after its first heartbeat.
 acts: list[Callable[[], Any]] = []
+#: Lets time pass for the attempt under way.
+pass_time: Callable[[float], None]
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> None:
+def _fresh(attempt_clock: HandClock) -> None:
+    global pass_time
+    pass_time = attempt_clock.advance
     seen.clear()
     acts.clear()
 
@@ -118,11 +122,12 @@ def test_details_survive_a_crash_between_the_attempts(
 
 
 def hangs() -> None:
-    time.sleep(0.1)
+    pass_time(0.1)
 
 
 async def hangs_async() -> None:
-    await asyncio.sleep(60)
+    pass_time(0.1)
+    await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_a_silent_attempt_times_out_and_the_next_goes_on_from_its_details(
 @step(heartbeat_timeout=0.05, max_retries=0)
 def regular() -> str:
     for number in range(8):
-        time.sleep(0.02)
+        pass_time(0.02)
         get_step_metadata().heartbeat(number)
     return "done"
 
@@ -150,7 +155,8 @@ def regular() -> str:
 @step(heartbeat_timeout=0.05, max_retries=0)
 async def regular_async() -> str:
     for number in range(8):
-        await asyncio.sleep(0.02)
+        pass_time(0.02)
+        await asyncio.sleep(0)
         get_step_metadata().heartbeat(number)
     return "done"
 

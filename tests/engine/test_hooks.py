@@ -298,6 +298,14 @@ def test_unknown_tokens_are_not_found(workflows: WorkflowTester, token: str) -> 
         get_hook_by_token(token)
 
 
+@pytest.mark.parametrize("token", [None, 7, b"t"])
+def test_what_is_no_token(workflows: WorkflowTester, token: Any) -> None:
+    with pytest.raises(TypeError, match="the token of a hook is a text"):
+        resume_hook(token, 1)
+    with pytest.raises(TypeError, match="the token of a hook is a text"):
+        get_hook_by_token(token)
+
+
 def test_a_token_is_unknown_before_the_run_has_begun(
     workflows: WorkflowTester,
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from django_workflows.worker import isolation
 from django_workflows.worker.isolation import IsolatedProcesses
+from tests.cluster.harness import DEADLINE, until
 
 made: list[Child] = []
 
@@ -25,7 +26,7 @@ class Child:
 
     def run(self, attempt: Any, begun: Any) -> str:
         self.begun.set()
-        assert self.over.wait(10)
+        assert self.over.wait(DEADLINE)
         return "ended"
 
     def kill(self) -> None:
@@ -53,7 +54,7 @@ def _submit(processes: IsolatedProcesses, ends: list[Any]) -> None:
 def _wait_for_threads() -> None:
     for thread in threading.enumerate():
         if thread.name == "workflows-isolated":
-            thread.join(10)
+            thread.join(DEADLINE)
             assert not thread.is_alive()
 
 
@@ -63,9 +64,8 @@ def test_child_at_work_is_killed_and_what_waits_is_dropped(
     ends: list[Any] = []
     _submit(processes, ends)
     _submit(processes, ends)
-    while not made:
-        pass
-    assert made[0].begun.wait(10)
+    until(lambda: made, "a child")
+    assert made[0].begun.wait(DEADLINE)
     processes.close()
     _submit(processes, ends)
     _wait_for_threads()
@@ -77,8 +77,7 @@ def test_child_at_work_is_killed_and_what_waits_is_dropped(
 def test_idle_child_is_closed(processes: IsolatedProcesses) -> None:
     ends: list[Any] = []
     _submit(processes, ends)
-    while not made:
-        pass
+    until(lambda: made, "a child")
     made[0].over.set()
     _wait_for_threads()
     assert ends == ["ended"]
@@ -93,9 +92,8 @@ def test_child_that_ends_its_work_in_that_moment_is_closed_too(
     ends: list[Any] = []
     monkeypatch.setattr(Child, "kill", lambda child: child.over.set())
     _submit(processes, ends)
-    while not made:
-        pass
-    assert made[0].begun.wait(10)
+    until(lambda: made, "a child")
+    assert made[0].begun.wait(DEADLINE)
     processes.close()
     _wait_for_threads()
     assert made[0].ways == ["closed"]

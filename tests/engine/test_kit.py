@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from django_workflows import (
     FatalError,
@@ -50,6 +52,16 @@ class Shop:
 @workflow
 async def ordering(order: int) -> Any:
     return [await charge(order), await ship(order)]
+
+
+@step
+def connect() -> int:
+    return id(connections["default"])
+
+
+@workflow
+async def connecting() -> int:
+    return await connect()
 
 
 @workflow
@@ -140,6 +152,26 @@ def test_run_says_what_a_run_waits_for(workflows: WorkflowTester) -> None:
         workflows.run(waiting)
 
 
+@workflow
+async def endless() -> None:
+    while True:
+        await asyncio.sleep(0)
+
+
+def test_code_that_does_not_come_to_an_end_is_interrupted(
+    workflows: WorkflowTester, settings: Any
+) -> None:
+    settings.WORKFLOWS = {"BURST_TIMEOUT": "100ms"}
+    run = start(endless)
+    other = start(waiting)
+    workflows.run_until_idle()
+    run.refresh_from_db()
+    assert not run.is_closed
+    assert "BURST_TIMEOUT" in run.blocked_reason
+    other.refresh_from_db()
+    assert other.is_waiting
+
+
 def test_runs_by_a_plain_start_are_picked_up(workflows: WorkflowTester) -> None:
     workflows.mock_step(charge, return_value={})
     workflows.mock_step(ship, return_value="parcel")
@@ -192,6 +224,22 @@ def test_the_kit_works_without_a_surrounding_transaction(
     workflows.crash()
     workflows.advance("3d")
     assert run.result() == timedelta(days=3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_steps_have_the_tests_connection_while_an_event_loop_runs(
+    workflows: WorkflowTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with Playwright, whose loop runs on the thread of the test."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+    async def browse() -> None:
+        run = start(connecting)
+        workflows.run_until_idle()
+        assert run.result() == id(connections["default"])
+        connections.close_all()
+
+    asyncio.run(browse())
 
 
 def test_tests_do_not_see_each_others_runs(workflows: WorkflowTester) -> None:

@@ -50,6 +50,11 @@ def pausing_its_run() -> str:
     return "ended"
 
 
+@step
+def status_of_its_run() -> str:
+    return Run.objects.get(workflow__endswith="looking_at_itself").status
+
+
 @step(max_retries=3)
 def failing_at_first() -> str:
     log.append("try")
@@ -68,6 +73,12 @@ def elsewhere(text: str) -> str:
 @workflow
 async def in_the_middle_of_a_step() -> list[str]:
     return [await pausing_its_run(), await note("after")]
+
+
+@workflow
+async def looking_at_itself() -> str:
+    await sleep("1h")
+    return await status_of_its_run()
 
 
 @workflow
@@ -178,6 +189,17 @@ def test_a_paused_run_stands_still_until_it_is_resumed(
         "run_completed",
     ]
     workflows.assert_replays(run)
+
+
+def test_a_resumed_run_is_running_as_soon_as_its_steps_are(
+    workflows: WorkflowTester,
+) -> None:
+    run = begin(workflows, looking_at_itself)
+    pause(workflows, run)
+    workflows.advance("2h")
+    run.resume()
+    workflows.run_until_idle()
+    assert run.result() == "running"
 
 
 def test_a_timer_not_yet_due_keeps_its_time(workflows: WorkflowTester) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from django_workflows import (
     FatalError,
+    ModelGoneError,
     RetryableError,
     RetryPolicy,
     StepError,
@@ -22,6 +23,7 @@ from django_workflows import (
 )
 from django_workflows.models import Run, Step
 from django_workflows.testing import WorkflowTester
+from tests.app.models import Marker
 
 attempts: list[tuple[int, datetime]] = []
 errors: list[Any] = []
@@ -323,6 +325,29 @@ def test_non_retryable_errors_by_class_name_and_subclass(
     assert len(attempts) == 1
 
 
+@step
+def name_of(marker: Marker) -> str:
+    return marker.name
+
+
+@workflow
+async def naming(marker: Any) -> str:
+    return await name_of(marker)
+
+
+def test_an_instance_that_is_gone_is_not_looked_for_again(
+    workflows: WorkflowTester,
+) -> None:
+    marker = Marker.objects.create(name="here")
+    run = start(naming, marker)
+    marker.delete()
+    workflows.run_until_idle()
+    with pytest.raises(WorkflowRunFailedError) as failure:
+        run.result()
+    assert type(failure.value.cause) is ModelGoneError
+    assert "step_retrying" not in [event.type for event in run.history()]
+
+
 def test_other_errors_than_the_non_retryable_are_retried(
     workflows: WorkflowTester,
 ) -> None:
@@ -462,6 +487,20 @@ def test_an_exception_that_cannot_be_shown_is_recorded_all_the_same(
 ) -> None:
     found = caught(workflows, OddError(needed=1))["error"]
     assert isinstance(found, StepError | OddError)
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def test_an_exception_without_a_text_fails_its_run_like_any_other(
+    workflows: WorkflowTester,
+) -> None:
+    errors[:] = [MuteError(1)]
+    with pytest.raises(WorkflowRunFailedError, match="cannot be shown") as failure:
+        workflows.run(trying_errors, {"max_retries": 0})
+    assert type(failure.value.cause) is MuteError
 
 
 def test_non_retryable_by_name_reaches_other_workers(

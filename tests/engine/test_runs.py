@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from asgiref.sync import async_to_sync
 
-from django_workflows import create_hook, sleep, start, step, workflow
+from django_workflows import (
+    WorkflowRunNotFoundError,
+    create_hook,
+    get_run,
+    sleep,
+    start,
+    step,
+    workflow,
+)
 from django_workflows.models import Event, Run
 from django_workflows.testing import WorkflowTester
 
@@ -123,6 +132,27 @@ def test_querysets(workflows: WorkflowTester) -> None:
     assert set(Run.objects.failed()) == {failed}
     assert set(Run.objects.for_workflow(doubling)) == {done, pending}
     assert set(Run.objects.for_workflow(doubling.name).open()) == {pending}
+
+
+@pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "ä" * 5000])
+def test_runs_of_a_name_that_no_workflow_can_have(
+    workflows: WorkflowTester, name: str
+) -> None:
+    start(doubling, 1)
+    assert list(Run.objects.for_workflow(name)) == []
+    assert Run.objects.open().for_workflow(name).failed().count() == 0
+    with pytest.raises(WorkflowRunNotFoundError):
+        get_run(name)
+
+
+@pytest.mark.parametrize("given", [None, 7, b"x"])
+def test_what_is_neither_a_name_nor_an_id(
+    workflows: WorkflowTester, given: Any
+) -> None:
+    with pytest.raises(TypeError, match="the name of a workflow is a text, not"):
+        Run.objects.for_workflow(given)
+    with pytest.raises(TypeError, match="the id of a run is a text, not"):
+        get_run(given)
 
 
 def test_is_waiting_tells_suspended_runs(workflows: WorkflowTester) -> None:

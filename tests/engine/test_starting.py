@@ -297,6 +297,47 @@ def test_wrong_options_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("option", "wrong"),
+    [
+        ("name", [7, b"shop.order"]),
+        ("version", [None, 1.5, True, b"1"]),
+        ("queue", [None, 7, b"eu"]),
+        ("on", [7]),
+        ("aliases", [None, 7, [7], b"shop.order"]),
+        ("api", [None, "yes", 1]),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_refused_at_import(
+    option: str, wrong: list[Any]
+) -> None:
+    for value in wrong:
+        with pytest.raises(TypeError, match=f"option {option}"):
+            workflow(**{option: value})
+    with pytest.raises(TypeError, match="option when"):
+        workflow(on="paid", when=7)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [
+        ("queue", ["", "q" * 101]),
+        ("priority", ["high", None, 1 << 40]),
+        ("attributes", [None, {"x": float("nan")}]),
+        ("timeout", ["never", []]),
+        ("retention", [-1]),
+        ("rate_limit", [7, "often"]),
+        ("max_concurrency", ["1"]),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused_at_import(
+    option: str, wrong: list[Any]
+) -> None:
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"^{option}"):
+            workflow(**{option: value})
+
+
+@pytest.mark.parametrize(
     "attributes",
     [
         {"x": float("nan")},

@@ -14,6 +14,7 @@ from django_workflows import (
     PayloadTooLargeError,
     SerializationError,
     StepMetadata,
+    WorkflowMetadata,
     WorkflowRunFailedError,
     get_step_metadata,
     get_workflow_metadata,
@@ -452,6 +453,32 @@ def test_metadata_in_steps(workflows: WorkflowTester) -> None:
     assert here["is_replaying"] is False
 
 
+@step
+def metadata_on_top_of(given: WorkflowMetadata) -> tuple[WorkflowMetadata, Any]:
+    return given, get_step_metadata()
+
+
+@workflow
+async def passing_metadata_on() -> Any:
+    here = get_workflow_metadata()
+    passed, of_step = await metadata_on_top_of(here)
+    await sleep("1h")
+    again, _ = await metadata_on_top_of(here)
+    return [passed, again, of_step]
+
+
+def test_metadata_can_be_passed_on(workflows: WorkflowTester) -> None:
+    run = start(passing_metadata_on)
+    workflows.run_until_idle()
+    workflows.crash()
+    workflows.advance("1h")
+    passed, again, of_step = run.result()
+    assert passed == again
+    assert passed.run_id == of_step.run_id == run.pk
+    assert of_step.step_name == metadata_on_top_of.name
+    workflows.assert_replays(run)
+
+
 def test_step_ids_are_stable_over_attempts_and_differ_between_runs(
     workflows: WorkflowTester,
 ) -> None:
@@ -517,6 +544,8 @@ def test_options_hold_for_the_calls_made_through_them(
         ({"isolation": "container"}, ValueError),
         ({"name": "other"}, TypeError),
         ({"colour": "red"}, TypeError),
+        ({"retry": 5}, TypeError),
+        ({"atomic": "no"}, TypeError),
     ],
 )
 def test_wrong_options_are_refused(
@@ -524,6 +553,28 @@ def test_wrong_options_are_refused(
 ) -> None:
     with pytest.raises(error):
         double.options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"name": 7}, TypeError, "the option name is a text, not 7"),
+        ({"name": b"x"}, TypeError, "the option name is a text"),
+        ({"name": ""}, ValueError, "the name of a step"),
+        ({"name": "a\0b"}, ValueError, "the name of a step"),
+        ({"name": "x" * 256}, ValueError, "the name of a step"),
+        ({"queue": 7}, TypeError, "the option queue is a text, not 7"),
+        ({"priority": "high"}, ValueError, "^priority"),
+        ({"max_retries": True}, ValueError, "^max_retries"),
+        ({"heartbeat_timeout": []}, ValueError, "^heartbeat_timeout"),
+        ({"rate_limit": 7}, ValueError, "^rate_limit"),
+    ],
+)
+def test_what_is_no_option_of_a_step_is_refused_at_import(
+    options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        step(**options)
 
 
 def test_an_atomic_step_cannot_be_async() -> None:

@@ -17,6 +17,7 @@ from django_workflows.store import control, sweep
 from django_workflows.store.workers import register
 from django_workflows.testing import WorkflowTester
 from tests.app.models import Ledger
+from tests.cluster.harness import DEADLINE
 from tests.engine.threads import in_threads
 
 bodies: list[str] = []
@@ -96,14 +97,24 @@ def gapless(run: Run) -> bool:
     return seqs == list(range(1, len(seqs) + 1))
 
 
+@contextmanager
+def another_worker() -> Iterator[WorkflowTester]:
+    """Beside the kit's own, whose time goes on standing still when this one leaves."""
+    other = WorkflowTester()
+    other.__enter__()
+    try:
+        yield other
+    finally:
+        other._reactor.forget_all()
+        other._patience.__exit__()
+
+
 def take_over() -> None:
     """Another worker takes the current one for dead and does all its work."""
     for worker in Worker.objects.filter(stopped_at=None):
         sweep.declare_dead(connections["default"], worker.pk, worker.beat)
-    other = WorkflowTester()
-    other.__enter__()  # and no exit: the time stands still for both
-    other.run_until_idle()
-    other._reactor.forget_all()
+    with another_worker() as other:
+        other.run_until_idle()
 
 
 # -- a worker that was taken for dead -------------------------------------------------
@@ -210,7 +221,7 @@ def open_transaction(action: Callable[[], Any]) -> Iterator[None]:
             with transaction.atomic():
                 action()
                 done.set()
-                go_on.wait(20)
+                assert go_on.wait(DEADLINE)
         except BaseException as error:
             failures.append(error)
         finally:
@@ -219,12 +230,12 @@ def open_transaction(action: Callable[[], Any]) -> Iterator[None]:
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert done.wait(20)
+    assert done.wait(DEADLINE)
     try:
         yield
     finally:
         go_on.set()
-        thread.join(20)
+        thread.join()
     assert not failures, failures
 
 
@@ -353,10 +364,8 @@ def test_two_workers_share_the_runs_and_no_step_runs_twice(
     runs = [start(booking) for _ in range(10)]
 
     def run_all() -> None:
-        worker = WorkflowTester()
-        worker.__enter__()
-        worker.run_until_idle()
-        worker._reactor.forget_all()
+        with another_worker() as worker:
+            worker.run_until_idle()
 
     in_threads([run_all, run_all])
     workflows.run_until_idle()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +12,12 @@ import pytest
 from example_project.shop.demo import cluster as module
 from example_project.shop.demo.cluster import Cluster, Clusters, group_of
 from example_project.shop.demo.progress import ClusterState
+from tests.cluster.harness import until
 
 #: A parent with one child, as far as a demo can tell a cluster.
 PARENT = """
 import signal, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 def stop(*args):
     child.kill()
     child.wait()
@@ -25,7 +25,7 @@ def stop(*args):
 signal.signal(signal.SIGTERM, stop)
 print(f"child {child.pid}", flush=True)
 while True:
-    time.sleep(60)
+    time.sleep(600)
 """
 
 DEAF = """
@@ -33,7 +33,7 @@ import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("child 0", flush=True)
 while True:
-    time.sleep(60)
+    time.sleep(600)
 """
 
 Make = Callable[[str], Cluster]
@@ -53,15 +53,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
         cluster.kill()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
 def child_of(cluster: Cluster) -> int:
-    until(lambda: cluster.log.read_text().endswith("\n"))
+    until(lambda: cluster.log.read_text().endswith("\n"), "its first line")
     return int(re.findall(r"child (\d+)", cluster.log.read_text())[-1])
 
 
@@ -71,7 +64,9 @@ def test_clusters_kill_one_takes_all_its_processes(make: Make) -> None:
     clusters = Clusters([cluster])
     assert clusters.kill_one() == "all of cluster 0"
     assert not cluster.is_running
-    until(lambda: group_of(child) != cluster.group or is_zombie(child))
+    until(
+        lambda: group_of(child) != cluster.group or is_zombie(child), "the child's end"
+    )
     assert clusters.kill_one() is None
 
 
@@ -82,7 +77,7 @@ def test_clusters_restart_dead_starts_what_was_killed(make: Make) -> None:
     first = child_of(cluster)
     clusters.kill_one()
     assert clusters.restart_dead() == ["cluster 0"]
-    until(lambda: child_of(cluster) != first)
+    until(lambda: child_of(cluster) != first, "another child")
     assert clusters.restarts == 1
 
 

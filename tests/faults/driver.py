@@ -12,6 +12,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, Self
 from unittest.mock import patch
@@ -35,6 +36,7 @@ from django_workflows.testing.inline import InlineExecutor
 from django_workflows.worker import commits
 from django_workflows.worker.attempt import Ended, judge, report_ends
 from django_workflows.worker.reactor import Reactor
+from tests.clocks import attempt_clock_by_hand
 from tests.faults import workflows
 
 QUEUES = ("default",)
@@ -180,7 +182,7 @@ class World:
         self._size = nodes
         self._short_slices = short_slices
         self._now_us = 0
-        self._patches: list[Any] = []
+        self._patches = ExitStack()
         self.nodes: list[Node] = []
         #: Workers that were declared dead and do not know it yet.
         self.zombies: list[Node] = []
@@ -194,14 +196,14 @@ class World:
 
     def __enter__(self) -> Self:
         self._set_now(database_time(connection()))
+        attempt_clock = self._patches.enter_context(attempt_clock_by_hand())
         for target, replacement in (
             ("commit_round", self._commit_round),
             ("time", SimpleNamespace(sleep=lambda seconds: None)),
         ):
-            patcher = patch.object(commits, target, replacement)
-            patcher.start()
-            self._patches.append(patcher)
+            self._patches.enter_context(patch.object(commits, target, replacement))
         workflows.during_body.append(self._during_body)
+        workflows.take_time.append(attempt_clock.advance)
         for _ in range(self._size):
             self.add_node()
         return self
@@ -211,8 +213,8 @@ class World:
         for node in [*self.nodes, *self.zombies]:
             node.die()
         workflows.during_body.remove(self._during_body)
-        for patcher in self._patches:
-            patcher.stop()
+        workflows.take_time.clear()
+        self._patches.close()
         freeze_time(None)
 
     def add_node(self) -> Node:

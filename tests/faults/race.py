@@ -18,6 +18,8 @@ from tests.faults.driver import Node, SimulatedCrash, World, state
 
 #: Turns of one worker after which the race is lost.
 TURNS = 400
+#: Seconds of a race, on a busy machine.
+LONGEST = 200
 
 
 class Race:
@@ -46,7 +48,7 @@ class Race:
         next(iter(self._running.values())).set()
         while self._threads:
             thread = self._threads.pop()
-            thread.join(60)
+            thread.join(LONGEST)
             assert not thread.is_alive(), f"stuck:\n{state(runs)}"
         self._world.on_point = lambda node, name: None
         if self._errors:
@@ -60,7 +62,7 @@ class Race:
 
     def _work(self, node: Node) -> None:
         try:
-            self._running[node].wait(60)
+            self._running[node].wait(LONGEST)
             for _ in range(TURNS):
                 if self._finished.is_set():
                     return
@@ -122,7 +124,7 @@ class Race:
             return
         mine.clear()
         self._running[chosen].set()
-        mine.wait(60)
+        mine.wait(LONGEST)
 
     def _wake_any(self) -> None:
         events = list(self._running.values())

@@ -36,7 +36,7 @@ def agree(*runs: Run) -> None:
 
 def test_attributes_and_log_agree_whatever_crashes() -> None:
     counted = _label(-1, Crash())
-    for number in sample(len(counted.passed), 4):
+    for number in sample(len(counted.passed), 8):
         _label(number, Crash(number))
 
 

@@ -106,7 +106,7 @@ def test_crash_at_each_point_of_a_family(short_slices: bool) -> None:
         run = begin("good")
         everybody(world, run)
         check(run, "good")
-        tried = sample(len(counted.passed), 60)
+        tried = sample(len(counted.passed), 120)
         for number in tried:
             world.on_point = Crash(number)
             deaths = world.deaths

@@ -22,7 +22,7 @@ from django_workflows.models import Run, Worker
 from django_workflows.store import sweep
 from django_workflows.store.database import private_connection
 from django_workflows.worker.process import WorkerProcess
-from tests.cluster.harness import until
+from tests.cluster.harness import DEADLINE, until
 from tests.faults import checks, workflows
 from tests.faults.driver import state
 from tests.faults.sampling import unless_all
@@ -41,8 +41,10 @@ SETTINGS = {
     "SLICE": "150ms",
     "LINGER": "20ms",
     "THREADS": 3,
-    "LEASE": "5s",
-    "BURST_TIMEOUT": "30s",
+    "LEASE": "60s",
+    "BURST_TIMEOUT": "60s",
+    # However many of them die before a step comes to its end on a busy machine.
+    "MAX_STEP_CRASHES": 1000,
 }
 
 
@@ -51,12 +53,20 @@ def _worker_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Not overridden in Django's way, which hides the settings module from isolated
     # steps' processes.
     monkeypatch.setattr(settings, "WORKFLOWS", SETTINGS, raising=False)
+    monkeypatch.setattr(sweep, "MAX_RUN_CRASHES", 1000)
     before = sys.getswitchinterval()
+    # Some that serve requests stay until the process ends.
+    others = set(threading.enumerate())
     yield
     sys.setswitchinterval(before)
     names = ("workflows", "employer")
     until(
-        lambda: not [t for t in threading.enumerate() if t.name.startswith(names)],
+        lambda: (
+            not any(
+                thread.name.startswith(names)
+                for thread in set(threading.enumerate()) - others
+            )
+        ),
         "the end of all threads",
     )
 
@@ -91,7 +101,7 @@ class Employer(threading.Thread):
         way = self._random.choice(["retires", "is cut off", "gives up", "vanishes"])
         self.ways.append(way)
         if way == "retires":
-            worker.shutdown(5)
+            worker.shutdown(60)
         elif way == "is cut off":
             worker.shutdown(0)
         elif way == "gives up":
@@ -149,7 +159,7 @@ def test_workers_come_and_go(seed: int) -> None:
     finally:
         done.set()
     for employer in employers:
-        employer.join(30)
+        employer.join(DEADLINE)
         assert not employer.is_alive()
         assert employer.error is None
     for run, account in zip(runs, accounts, strict=True):

@@ -10,9 +10,10 @@ from django.db import connection, connections
 
 from django_workflows import resume_hook, start
 from django_workflows.models import Event, Run
-from django_workflows.replay.definitions import registry
+from django_workflows.replay.registry import registry
 from django_workflows.store import control, run_claims, sweep
 from django_workflows.store.database import private_connection
+from tests.cluster.harness import DEADLINE, until
 from tests.faults import checks, workflows
 from tests.faults.driver import World
 
@@ -28,14 +29,17 @@ def test_run_terminated_during_a_claim_stays_as_it_is() -> None:
         execute: Any, sql: str, params: Any, many: bool, context: Any
     ) -> Any:
         if database.vendor == "postgresql":
-            # One statement: make it take its time between snapshot and lock.
+            # One statement: make it wait for us between snapshot and lock.
             sql = sql.replace(
                 "set_config('synchronous_commit', 'off', true)",
-                "set_config('synchronous_commit', 'off', true), pg_sleep(0.5)",
+                "set_config('synchronous_commit', 'off', true), "
+                "pg_advisory_xact_lock(1)",
             )
-            assert "pg_sleep" in sql
-            terminator = threading.Thread(target=terminate)
+            assert "pg_advisory" in sql
+            holds = threading.Event()
+            terminator = threading.Thread(target=terminate_between, args=[holds])
             terminator.start()
+            assert holds.wait(DEADLINE)
             try:
                 return execute(sql, params, many, context)
             finally:
@@ -49,10 +53,16 @@ def test_run_terminated_during_a_claim_stays_as_it_is() -> None:
 
     def terminate() -> None:
         done.append(True)
-        if database.vendor == "postgresql":
-            _wait_for_sleeping_statement()
         control.terminate(Run.objects.get(pk=run.pk))
-        if threading.current_thread() is not threading.main_thread():
+
+    def terminate_between(holds: threading.Event) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(1)")
+                holds.set()
+                until(_somebody_waits, "the claim to wait")
+                terminate()
+        finally:
             connections.close_all()
 
     try:
@@ -68,17 +78,13 @@ def test_run_terminated_during_a_claim_stays_as_it_is() -> None:
     checks.check_log(run)
 
 
-def _wait_for_sleeping_statement() -> None:
+def _somebody_waits() -> bool:
     with connection.cursor() as cursor:
-        for _ in range(200):
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE wait_event = 'PgSleep' AND datname = current_database()"
-            )
-            if cursor.fetchone()[0]:
-                return
-            cursor.execute("SELECT pg_sleep(0.005)")
-    raise AssertionError("the claim does not sleep")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE wait_event = 'advisory' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def test_unread_events_of_others_do_not_hide_ours() -> None:

@@ -17,6 +17,7 @@ from django_workflows.errors import InvalidRunStateError
 from django_workflows.models import Event, Hook, Run
 from django_workflows.store.chains import current_run_id, forward_requests
 from tests.app.models import Marker
+from tests.cluster.harness import DEADLINE
 from tests.faults import checks, workflows
 from tests.faults.driver import Crash, Node, World
 from tests.faults.sampling import sample
@@ -80,7 +81,7 @@ def test_crash_at_each_point_makes_one_successor() -> None:
         links = _relay(world, "good")
         good = [link.status for link in links]
         check_chain(links, "good")
-        tried = sample(len(counted.passed), 50)
+        tried = sample(len(counted.passed), 100)
         for number in tried:
             world.on_point = Crash(number)
             deaths = world.deaths
@@ -146,13 +147,13 @@ def at_once(*actions: Callable[[], None]) -> Iterator[list[_Sender]]:
         yield threads
     finally:
         for thread in threads:
-            thread.join(50)
+            thread.join(2 * DEADLINE)
     for thread in threads:
+        assert not thread.is_alive()
         if thread.error is not None:
             raise thread.error
 
 
-@pytest.mark.timeout(120)
 def test_payloads_sent_all_the_time_arrive_once_and_in_order() -> None:
     """Four senders go on until the run has continued fifty times.
 
@@ -223,7 +224,7 @@ def test_resume_that_waits_for_the_hand_over_names_the_successor() -> None:
         resume_hook("a/inbox", "first")
         world.idle()
         assert threads, "no hand-over"
-        threads[0].join(30)
+        threads[0].join(DEADLINE)
         assert threads[0].error is None
         links = run_chain(world, run)
     assert found == [links[1].pk]
@@ -279,7 +280,6 @@ def test_request_that_commits_during_the_hand_over_is_forwarded() -> None:
     assert not Event.objects.filter(seq=None).exists()
 
 
-@pytest.mark.timeout(120)
 def test_cancelling_a_chain_that_goes_on_all_the_time_ends_it() -> None:
     """Whoever was told that the request is accepted sees the chain cancelled."""
     with World(nodes=2) as world:
@@ -312,15 +312,16 @@ def test_cancelling_a_chain_that_goes_on_all_the_time_ends_it() -> None:
                 checks.check_log(link)
 
 
-@pytest.mark.timeout(120)
 def test_start_with_the_key_finds_the_chain_at_every_moment() -> None:
     """A second chain never begins, and nobody sees an IntegrityError."""
     options = workflows.restless.options(key="one")
     found: set[str] = set()
 
     def look_up() -> None:
-        for _ in range(100):
+        looks = 0
+        while looks < 100 or len(found) <= 2:
             found.add(options.start("one").pk)
+            looks += 1
 
     with World(nodes=2) as world:
         run = options.start("one")
@@ -330,12 +331,10 @@ def test_start_with_the_key_finds_the_chain_at_every_moment() -> None:
                     world.turn(node)
         links = chain(run)
         assert found <= {link.pk for link in links}
-        assert len(found) > 2
         assert Run.objects.count() == len(links)
         links[-1].terminate()
 
 
-@pytest.mark.timeout(120)
 def test_waiting_for_the_result_of_a_chain_on_other_threads() -> None:
     results: list[object] = []
 

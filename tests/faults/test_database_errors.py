@@ -56,7 +56,7 @@ def test_database_fails_at_each_point(
         run = start(workflows.everything, "good")
         world.run(run)
         good = checks.shape(run)
-        for number in sample(len(counted.passed), 80):
+        for number in sample(len(counted.passed), 160):
             account = f"failure{number}"
             world.answers[f"{account}/approval"] = ["approved"]
             world.failures.clear()

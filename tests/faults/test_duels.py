@@ -31,6 +31,7 @@ from django_workflows.store.exports import History
 from django_workflows.store.replays import stored_log
 from django_workflows.store.retention import prune
 from tests.app.models import Ledger
+from tests.cluster.harness import DEADLINE
 from tests.faults import workflows
 from tests.faults.driver import World
 from tests.faults.sampling import unless_all
@@ -129,7 +130,7 @@ class Duels:
             dice = random.Random(f"{seed}/{side}")
             for run in runs:
                 mine = Run.objects.get(pk=run.pk)
-                barrier.wait(30)
+                barrier.wait(DEADLINE)
                 time.sleep(dice.uniform(0, LATE_US) / 1e6)
                 told[side].append(_told(actions[side], mine))
 
@@ -152,9 +153,9 @@ class Duels:
         for thread in (worker, *callers):
             thread.start()
         for caller in callers:
-            caller.join(60)
+            caller.join(4 * DEADLINE)
         over.set()
-        worker.join(60)
+        worker.join(DEADLINE)
         assert not errors, errors
         return list(zip(*told, strict=True))
 

@@ -17,7 +17,7 @@ from tests.faults.sampling import sample
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Of a run with everything in it, this point and every n-th after it is tried.
-EVERY = 50
+EVERY = 100
 
 
 def _run(world: World, account: str) -> Run:
@@ -61,7 +61,7 @@ def test_crash_at_each_point_loses_no_time_out(short_slices: bool) -> None:
         world.run(run)
         assert run.result() == workflows.TOOK_TOO_LONG
         points = len(counted.passed)
-        for number in sample(points, max(1, points // 6)):
+        for number in sample(points, max(1, points // 3)):
             world.on_point = Crash(number)
             run = start(workflows.takes_too_long, f"crash{number}")
             world.run(run)
@@ -93,7 +93,7 @@ def test_crash_at_each_point_of_a_pause_changes_nothing(short_slices: bool) -> N
         run = _interrupt(world, "good")
         assert "run_paused" in [event.type for event in run.history()]
         points = len(counted.passed)
-        for number in sample(points, points // 8):
+        for number in sample(points, points // 4):
             world.on_point = Crash(number)
             run = _interrupt(world, f"crash{number}")
             assert run.result() == [1, 5, 2]
@@ -117,7 +117,7 @@ def test_crash_at_each_point_moves_no_deadline(short_slices: bool) -> None:
 
         run_out("good")
         points = len(counted.passed)
-        for number in sample(points, points // 8):
+        for number in sample(points, points // 4):
             world.on_point = Crash(number)
             run = run_out(f"crash{number}")
             assert run.status == "timed_out"

@@ -13,6 +13,7 @@ from django.db import connection, connections, transaction
 from django_workflows import resume_hook, start
 from django_workflows.errors import HookNotFoundError
 from django_workflows.models import Hook, Run
+from tests.cluster.harness import DEADLINE
 from tests.faults import checks, workflows
 from tests.faults.driver import Node, World
 from tests.faults.race import Race
@@ -189,7 +190,7 @@ def _work_at_once(world: World) -> None:
 
     def work(node: Node) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(DEADLINE)
             while node.turn():
                 pass
         finally:
@@ -199,7 +200,7 @@ def _work_at_once(world: World) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 from django.test import override_settings
 
 from django_workflows import resume_hook, start
 from django_workflows.errors import WorkflowRunFailedError
-from django_workflows.models import Run
+from django_workflows.models import Run, Step
+from django_workflows.store import due
+from django_workflows.store.unreadable import unreadable
 from tests.faults import checks, workflows
 from tests.faults.codecs import Fickle
 from tests.faults.driver import World
@@ -162,6 +165,65 @@ def test_offered_step_with_an_unknown_key_is_left_to_others(
         world.run(run)
     assert run.result() == 1
     checks.check_log(run)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_steps_behind_those_with_an_unknown_key_have_their_turn(
+    fickle: type[Fickle], limit: int | None
+) -> None:
+    """Of a few steps taken at a time, the first ones are not for this worker."""
+    call = workflows.plain.options(max_concurrency=limit)
+    with World() as world, patch.object(workflows, "plain", call):
+        (node,) = world.nodes
+        fickle.key = b"2"
+        fickle.known = {b"1", b"2"}
+        runs = [start(workflows.elsewhere, f"a{number}") for number in range(5)]
+        world.idle()
+        fickle.key = b"1"
+        behind = start(workflows.elsewhere, "behind")
+        world.idle()
+        fickle.known = {b"1"}
+        node.reactor.queues = queues = ("default", "elsewhere")
+        with patch.object(node.executor, "room", return_value=2):
+            for _ in range(3):
+                world.turn(node)
+            assert behind.result() == 1
+            assert not due.look(queues).now
+            assert not world.turn(node)
+            offered = Step.objects.filter(status="pending", attempt=0)
+            assert offered.count() == len(runs)
+            fickle.known = {b"1", b"2"}
+            assert due.look(queues).now
+            world.run(*runs)
+    assert [run.result() for run in runs] == [1] * 5
+    assert world.deaths == 0
+
+
+def test_unreadable_steps_are_looked_at_again_after_a_while(
+    fickle: type[Fickle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of one of them is there again, that of the last one is not."""
+    with World() as world:
+        (node,) = world.nodes
+        fickle.known = {b"1", b"2", b"3"}
+        runs = {}
+        for fickle.key in (b"2", b"3"):
+            runs[fickle.key] = start(workflows.elsewhere, f"a{fickle.key!r}")
+            world.idle()
+        fickle.key, fickle.known = b"1", {b"1"}
+        node.reactor.queues = queues = ("default", "elsewhere")
+        world.idle()
+        last = runs.pop(bytes(unreadable._sample[0])[1:2])
+        ((key, other),) = runs.items()
+        fickle.known = {b"1", key}
+        assert not due.look(queues).now
+        monkeypatch.setattr(unreadable, "_until", 0.0)
+        assert due.look(queues).now
+        world.run(other)
+        assert not world.ended([last])
+        fickle.known = {b"1", b"2", b"3"}
+        world.run(last)
+    assert [other.result(), last.result()] == [1, 1]
 
 
 def test_codec_that_refuses_a_value_fails_only_its_run(fickle: type[Fickle]) -> None:

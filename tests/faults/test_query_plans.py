@@ -74,3 +74,32 @@ def test_no_statement_scans_a_table() -> None:
         finally:
             connection.execute_wrappers.remove(explain)
     assert not scans, "\n".join(sorted(scans))
+
+
+def test_a_step_changes_no_index_of_the_runs() -> None:
+    """Only where a run begins and ends: each index would cost each step."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the others see for themselves that nothing in an index changes")
+    assert _changed_indexes(steps=8) == _changed_indexes(steps=1) != 0
+
+
+def _changed_indexes(steps: int) -> int:
+    """How often an index of the runs is written to while one of them runs."""
+    count = 0
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal count
+        if sql.startswith("UPDATE django_workflows_run "):
+            cursor = context["connection"].create_cursor()
+            cursor.execute(f"EXPLAIN {sql}", params[0] if many else params)
+            codes = [row[1] for row in cursor.fetchall()]
+            times = len(params) if many else 1
+            count += times * codes.count("IdxInsert")
+        return execute(sql, params, many, context)
+
+    with World() as world:
+        world.nodes[0].database.execute_wrappers.append(explain)
+        run = start(workflows.in_a_row, "a", steps)
+        world.run(run)
+        assert run.result() == [*range(steps)]
+    return count

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +29,7 @@ from django_workflows.store import sweep
 from django_workflows.store.database import connection
 from django_workflows.store.retention import prune
 from tests.app.models import Ledger
+from tests.cluster.harness import DEADLINE
 from tests.faults import checks
 from tests.faults.driver import Crash, Node, World
 from tests.faults.sampling import sample, unless_all
@@ -116,7 +119,7 @@ def test_crash_at_each_point_of_a_retried_run(short_slices: bool) -> None:
         run.retry()
         world.run(run)
         check(run, "good")
-        for number in sample(len(counted.passed), 40):
+        for number in sample(len(counted.passed), 80):
             world.on_point = lambda node, name: None
             account = f"crash{number}"
             run = failed(world, account)
@@ -157,7 +160,7 @@ class Outlive:
 def test_a_zombie_of_the_epoch_before_changes_nothing(short_slices: bool) -> None:
     with World(short_slices=short_slices) as world:
         frozen = 0
-        for number in sample(400, 30):
+        for number in sample(400, 40):
             account = f"zombie{number}"
             down.add(account)
             world.answers[f"{account}/door"] = ["payload"]
@@ -175,7 +178,7 @@ def test_a_zombie_of_the_epoch_before_changes_nothing(short_slices: bool) -> Non
             world.zombies.clear()
             world.run(run)
             check(run, account)
-        assert frozen > 3
+        assert frozen > 2
 
 
 # -- races -----------------------------------------------------------------------------
@@ -270,14 +273,15 @@ def against(
     retry: Callable[[], None],
 ) -> Exception | None:
     """Let both happen at about the same time. Returns how the retry was refused."""
-    ready = threading.Barrier(2)
+    one_by_one = math.isinf(handicap.seconds)
+    ready = threading.Barrier(1 if one_by_one else 2)
     refused: list[Exception] = []
     errors: list[BaseException] = []
 
     def act(action: Callable[[], object], late: float) -> None:
         try:
-            ready.wait(10)
-            threading.Event().wait(max(0.0, late))
+            ready.wait(DEADLINE)
+            time.sleep(max(0.0, late))
             action()
         except (InvalidRunStateError, WorkflowRunNotFoundError) as error:
             refused.append(error)
@@ -286,14 +290,17 @@ def against(
         finally:
             connections.close_all()
 
+    late = 0.0 if one_by_one else handicap.seconds
     threads = [
-        threading.Thread(target=act, args=(retry, handicap.seconds)),
-        threading.Thread(target=act, args=(other, -handicap.seconds)),
+        threading.Thread(target=act, args=(retry, late)),
+        threading.Thread(target=act, args=(other, -late)),
     ]
-    for thread in threads:
+    for thread in threads if handicap.seconds < 0 else reversed(threads):
         thread.start()
+        if one_by_one:
+            thread.join(DEADLINE)
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
     if errors:
         raise errors[0]

@@ -14,6 +14,7 @@ from django_workflows.models import Run
 from django_workflows.store import announcements
 from django_workflows.store.announcements import News
 from django_workflows.worker.process import WorkerProcess
+from tests.cluster.harness import DEADLINE
 from tests.faults import workflows
 from tests.faults.driver import Crash, World
 from tests.faults.sampling import sample
@@ -97,7 +98,7 @@ def test_background_sends_in_order_and_waits_for_slow_receivers() -> None:
 
     def slow(**_: Any) -> None:
         threads.append(threading.current_thread().name)
-        may_go_on.wait(10)
+        may_go_on.wait(DEADLINE)
         raise RuntimeError("and broken")
 
     signals.run_paused.connect(slow)
@@ -108,7 +109,7 @@ def test_background_sends_in_order_and_waits_for_slow_receivers() -> None:
             assert not announcements.wait_until_sent(0.05)
             assert told == []
             may_go_on.set()
-            assert announcements.wait_until_sent(10)
+            assert announcements.wait_until_sent(DEADLINE)
         assert told == [("started", run.pk)]
         assert threads == ["signals"]
         announcements.send([News(signals.run_paused, run.pk)])
@@ -125,7 +126,7 @@ def test_too_many_signals_are_dropped_and_logged(
     may_go_on = threading.Event()
 
     def slow(**_: Any) -> None:
-        may_go_on.wait(10)
+        may_go_on.wait(DEADLINE)
 
     signals.run_paused.connect(slow)
     try:
@@ -133,7 +134,7 @@ def test_too_many_signals_are_dropped_and_logged(
             for _ in range(20):
                 announcements.send([News(signals.run_paused, run.pk)])
             may_go_on.set()
-            assert announcements.wait_until_sent(10)
+            assert announcements.wait_until_sent(DEADLINE)
     finally:
         signals.run_paused.disconnect(slow)
     assert "9 signals were not sent" in caplog.text
@@ -150,9 +151,9 @@ def test_worker_sends_on_a_thread_of_its_own() -> None:
     signals.run_finished.connect(hear)
     try:
         worker.work()
-        worker.shutdown(5)
+        worker.shutdown(DEADLINE)
     finally:
         signals.run_finished.disconnect(hear)
-    assert run.result(timeout=10) == []
+    assert run.result(timeout=DEADLINE) == []
     assert told == [("started", run.pk), ("completed", run.pk)]
     assert threads == {"signals"}

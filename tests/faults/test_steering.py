@@ -22,6 +22,8 @@ from tests.faults.driver import Node, World, state
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RUNS = 24
+#: Seconds, for all of them on a busy machine.
+LONGEST = 240
 #: What people do, and how often.
 WEIGHTS = {
     "send": 6,
@@ -51,7 +53,7 @@ def _in_threads(*jobs: Callable[[], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(LONGEST)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -60,7 +62,7 @@ def _in_threads(*jobs: Callable[[], None]) -> None:
 def _steer(world: World, runs: list[Run], seed: int) -> None:
     """Do something to runs at random until all have ended."""
     dice = random.Random(seed)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + LONGEST
     while not world.ended(runs):
         assert time.monotonic() < deadline, state(runs)
         run = dice.choice(runs)
@@ -158,7 +160,7 @@ def test_two_callers_that_resume_two_hooks_in_both_orders_do_not_deadlock() -> N
         barrier = threading.Barrier(2)
 
         def resume(*tokens: str) -> None:
-            barrier.wait(10)
+            barrier.wait(LONGEST)
             for number in range(10):
                 with transaction.atomic():
                     for token in tokens:

@@ -13,11 +13,11 @@ from django.db import connection, transaction
 
 from django_workflows import step
 from django_workflows.core import serialization
-from django_workflows.replay.definitions import Step
+from django_workflows.replay.steps import Step
 from django_workflows.worker.attempt import Attempt, Ended
 from django_workflows.worker.executor import Executor
 from tests.app.models import Marker
-from tests.cluster.harness import until
+from tests.cluster.harness import DEADLINE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,7 +101,7 @@ def run(transactional_db: None) -> Iterator[Run]:
             started_us=0,
         )
         executor.submit([attempt])
-        return ends.get(timeout=10)
+        return ends.get(timeout=DEADLINE)
 
     yield run_one
     executor.close()

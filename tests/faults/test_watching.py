@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from django_workflows.store import sweep
+from tests.clocks import HandClock, clock_by_hand
 
 LEASE = 12.0
 
 
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(sweep, "time", clock)
-    return clock
+def clock() -> Iterator[HandClock]:
+    with clock_by_hand(sweep) as clock:
+        yield clock
 
 
 @pytest.mark.parametrize("gap", [0.5, 1.0, 3.0])
-def test_silence_of_a_whole_lease_is_death(clock: Clock, gap: float) -> None:
+def test_silence_of_a_whole_lease_is_death(clock: HandClock, gap: float) -> None:
     watch = sweep.DeadWatch()
     began = clock.now
     while not (silent := watch.observe({"dead": 7, "alive": int(clock.now)}, LEASE)):
@@ -37,7 +29,7 @@ def test_silence_of_a_whole_lease_is_death(clock: Clock, gap: float) -> None:
     assert clock.now - began >= LEASE
 
 
-def test_looks_that_are_far_between_come_to_an_end_too(clock: Clock) -> None:
+def test_looks_that_are_far_between_come_to_an_end_too(clock: HandClock) -> None:
     watch = sweep.DeadWatch()
     looks = 1
     while not watch.observe({"dead": 7}, LEASE):
@@ -46,7 +38,7 @@ def test_looks_that_are_far_between_come_to_an_end_too(clock: Clock) -> None:
     assert looks == 5
 
 
-def test_outage_kills_nobody(clock: Clock) -> None:
+def test_outage_kills_nobody(clock: HandClock) -> None:
     """For longer than a lease nobody could look, nor give a sign of life."""
     watch = sweep.DeadWatch()
     beat = 0
@@ -61,7 +53,7 @@ def test_outage_kills_nobody(clock: Clock) -> None:
             clock.now += 0.5
 
 
-def test_worker_that_was_not_there_is_watched_from_the_start(clock: Clock) -> None:
+def test_worker_that_was_not_there_is_watched_from_the_start(clock: HandClock) -> None:
     watch = sweep.DeadWatch()
     watch.observe({}, LEASE)
     clock.now += 100 * LEASE

@@ -47,7 +47,7 @@ def test_worker_declared_dead_goes_on(turns: int, short_slices: bool) -> None:
         run = start(workflows.everything, "good")
         world.run(run)
         good = checks.shape(run)
-        for number in sample(len(counted.passed), 80):
+        for number in sample(len(counted.passed), 160):
             account = f"zombie{number}"
             world.answers[f"{account}/approval"] = ["approved"]
             run = start(workflows.everything, account)

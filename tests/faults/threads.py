@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django_workflows.worker.process import WorkerProcess
+from tests.cluster.harness import DEADLINE
 
 _WITH_CONNECTIONS = ("workflows_beat", "workflows-heartbeats")
 
@@ -25,7 +26,7 @@ def one_worker(before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
             worker = WorkerProcess(("default",))
             while not over.is_set():
                 worker.work()
-            worker.shutdown(5)
+            worker.shutdown(DEADLINE / 2)
         except BaseException as error:
             errors.append(error)
 
@@ -36,11 +37,11 @@ def one_worker(before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
     finally:
         before_end()
         over.set()
-        thread.join(30)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
         for beside in threading.enumerate():
             if beside.name in _WITH_CONNECTIONS:
                 # Where tests end, so does the use of Django's connections.
-                beside.join(30)
+                beside.join(DEADLINE)
         if errors:
             raise errors[0]

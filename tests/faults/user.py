@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from django.db import connections, transaction
 
 from django_workflows.models import Run
+from tests.cluster.harness import DEADLINE
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class User:
     def do(self, action: Callable[[], T]) -> T:
         """Do something in the transaction; what it raises is raised here."""
         self._asked.put(action)
-        answer, error = self._answers.get(timeout=30)
+        answer, error = self._answers.get(timeout=DEADLINE)
         if error is not None:
             raise error
         found: T = answer
@@ -55,7 +56,7 @@ class User:
 
     def _end(self) -> None:
         self._asked.put(None)
-        self._thread.join(30)
+        self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:

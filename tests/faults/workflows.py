@@ -24,6 +24,9 @@ from tests.app.models import Ledger, Marker
 misbehaves: list[bool] = []
 #: Called in the middle of each step's body, after its effect.
 during_body: list[Callable[[str], None]] = []
+#: Called with the seconds that the code of a step takes: no such code really waits, or
+#: on a busy machine its time-outs would come for others, too.
+take_time: list[Callable[[float], None]] = []
 
 
 def _mark(name: str) -> None:
@@ -113,6 +116,12 @@ async def short(account: str) -> list[int]:
     """Two steps beside each other, one after them."""
     pair = await asyncio.gather(plain(account, 1), book(account, 5))
     return [*pair, await plain(account, 2)]
+
+
+@workflow(name="faults.in_a_row")
+async def in_a_row(account: str, count: int) -> list[int]:
+    """So many steps, each after the one before."""
+    return [await plain(account, number) for number in range(count)]
 
 
 @workflow(name="faults.listener")
@@ -355,7 +364,8 @@ def hangs(account: str, attempts: int) -> str:
     _mark(f"{account}/hangs")
     if not _hung(f"{account}/hangs", attempts):
         return "in the end"
-    time.sleep(0.12)
+    for call in take_time:
+        call(0.12)
     return "too late"
 
 
@@ -371,7 +381,8 @@ def hangs_and_tells(account: str) -> list[object]:
     told = facts.heartbeat_details or []
     facts.heartbeat([*told, len(told)])
     if len(told) == 0:
-        time.sleep(0.12)
+        for call in take_time:
+            call(0.12)
     if len(told) < 2:
         raise ConnectionError("not yet")
     return list(told)

@@ -18,6 +18,7 @@ from django_workflows import (
     PayloadTooLargeError,
     fetch,
 )
+from tests.cluster.harness import DEADLINE
 from tests.http.conftest import with_workflows
 from tests.http.server import Answer, Server, serving
 
@@ -109,7 +110,13 @@ async def test_packed_body_is_unpacked(server: Server) -> None:
     assert (await fetch(server.url())).body == b"x"
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"x" * 100)[:-9]])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        pytest.param(b"no gzip", id="no gzip"),
+        pytest.param(gzip.compress(b"x" * 100)[:-9], id="cut off"),
+    ],
+)
 async def test_damaged_body_is_a_connection_error(
     server: Server, packed: bytes
 ) -> None:
@@ -204,7 +211,7 @@ async def test_timeout_is_for_the_body_too(server: Server) -> None:
 
     def answer(asked: Any) -> Answer:
         if asked.path == "/slow":
-            proceed.wait(20)
+            proceed.wait(DEADLINE)
         return Answer(302, [("Location", "/slow")])
 
     server.handler = answer

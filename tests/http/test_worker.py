@@ -15,6 +15,8 @@ from django_workflows.core import serialization
 from django_workflows.replay.options import StepOptions
 from django_workflows.worker.attempt import Attempt, Ended
 from django_workflows.worker.executor import Executor
+from tests.clocks import HandClock
+from tests.cluster.harness import DEADLINE
 from tests.http.server import Answer, Server
 
 
@@ -60,7 +62,7 @@ def test_many_at_once(
     executor.submit([attempt_of(number, url) for number, url in enumerate(urls)])
     bodies = {}
     for _ in urls:
-        ended = ends.get(timeout=30)
+        ended = ends.get(timeout=DEADLINE)
         assert ended.error is None
         assert ended.result is not None
         response = serialization.loads(ended.result)
@@ -70,15 +72,19 @@ def test_many_at_once(
 
 
 def test_connection_is_closed_when_the_attempt_is_given_up(
-    executor: Executor, ends: SimpleQueue[Ended], allow_private: None
+    executor: Executor,
+    ends: SimpleQueue[Ended],
+    allow_private: None,
+    attempt_clock: HandClock,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
+        listener.settimeout(DEADLINE)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         executor.submit([attempt_of(1, url, timeout="300ms")])
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(DEADLINE)
             assert connection.recv(65536).startswith(b"GET / HTTP/1.1\r\n")
-            assert ends.get(timeout=30).timed_out == "start_to_close"
+            attempt_clock.advance(1)
+            assert ends.get(timeout=DEADLINE).timed_out == "start_to_close"
             assert connection.recv(65536) == b""

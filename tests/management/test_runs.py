@@ -13,7 +13,8 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_workflows import resume_hook, start
+from django_workflows import get_run, resume_hook, start
+from django_workflows.core.authorship import done_by
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 from tests.management import workflows as code
@@ -69,6 +70,9 @@ def test_list_shows_the_newest_first(failed: Run, asleep: Run) -> None:
     ("arguments", "found"),
     [
         (("--status", "failed"), ["failed"]),
+        (("--status", "failed,running"), ["asleep", "failed"]),
+        (("--filter", "status=failed,timed_out"), ["failed"]),
+        (("--filter", "status=failed,running", "--status", "failed"), ["failed"]),
         (("--workflow", "commands.napping"), ["asleep"]),
         (("--filter", "key=nap"), ["asleep"]),
         (("--filter", "queue=default"), ["asleep", "failed"]),
@@ -93,6 +97,8 @@ def test_list_by_filters(
     ("arguments", "told"),
     [
         (("list", "--status", "done"), "--filter status=done: Select a valid choice"),
+        (("list", "--status", "failed,done"), "Select a valid choice. done is not"),
+        (("list", "--status", "failed,"), "--filter status=failed,: Select a valid"),
         (("list", "--filter", "colour=red"), "no such field; there are status,"),
         (("list", "--filter", "status"), "field=value is needed"),
         (("list", "--filter", "key="), "field=value is needed"),
@@ -100,6 +106,12 @@ def test_list_by_filters(
         (("list", "--filter", "attributes.a=\0"), "null characters"),
         (("list", "--limit", "0"), "--limit: a number from 1"),
         (("list", "--after", MISSING), MISSING),
+        (("list", "--limit", "9" * 30), "--limit: a number from 1 to 2147483647"),
+        (("list", "--limit", "2147483648"), "--limit: a number from 1 to 2147483647"),
+        (("prune", "--batch", "9" * 30), "--batch: a number from 1 to 2147483647"),
+        (("list", "--filter", "attributes.a\0=1"), "a\0=1: null characters are not"),
+        (("list", "--filter", "attributes.\udcff=1"), "no valid text"),
+        (("wake", "--filter", "key=\udcff"), "no valid text"),
         (("show", MISSING), f"no workflow run '{MISSING}'"),
         (("show", MISSING, "--json"), f"no workflow run '{MISSING}'"),
         (("show", "\udcff"), r"\udcff"),
@@ -112,6 +124,8 @@ def test_list_by_filters(
         (("start", "commands.order"), "amount: "),
         (("start", "commands.order", "--arg", "[1]"), "amount: "),
         (("start", "commands.order", "--arg", "x"), "'x' is no JSON"),
+        (("start", "commands.order", "--arg", r'["\ud800"]'), "half of a surrogate"),
+        (("start", "commands.order", "--kwarg", 'amount="\udcff"'), "half of a surrog"),
         (("start", "commands.order", "--arg", "1", "2", "3"), "at most 2"),
         (("start", "commands.order", "--kwarg", "amount"), "is not NAME=JSON"),
         (("start", "commands.napping", "--kwarg", "no=1"), "no parameter is named"),
@@ -121,6 +135,7 @@ def test_list_by_filters(
             ("start", "commands.napping", "--kwarg", "name=1", "name=2"),
             "a name is given twice",
         ),
+        (("dev", "127.0.0.1:65536"), "127.0.0.1:65536: ports are up to 65535"),
         (("dance",), "invalid choice: 'dance'"),
     ],
 )
@@ -280,11 +295,63 @@ def test_show_tells_why_a_run_is_blocked_and_where(workflows: WorkflowTester) ->
     ("command", "cause"), [("cancel", "Cancelled"), ("terminate", "Terminated")]
 )
 def test_show_tells_for_which_reason_a_run_was_stopped(
-    command: str, cause: str, asleep: Run, workflows: WorkflowTester
+    command: str,
+    cause: str,
+    asleep: Run,
+    workflows: WorkflowTester,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And who did it."""
+    monkeypatch.setenv("LOGNAME", "deploy")
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
     assert run_command(command, asleep.pk, "--reason", "ordered twice")[0] == 0
     workflows.run_until_idle()
-    assert document("show", asleep.pk)["cause"]["text"] == f"{cause}: ordered twice"
+    shown = document("show", asleep.pk)
+    assert shown["cause"]["text"] == f"{cause}: ordered twice"
+    assert shown["ended_by"] == "deploy@web-1 on the command line"
+    text = run_command("show", asleep.pk)[1]
+    assert "ended by:  deploy@web-1 on the command line" in text
+    # Machines and their users are nobody else's business.
+    assert "web-1" not in run_command("events", asleep.pk, "--json")[1]
+
+
+def test_show_tells_who_ended_a_run_over_the_api(asleep: Run) -> None:
+    with done_by("anna", "api"):
+        asleep.terminate()
+    assert document("show", asleep.pk)["ended_by"] == "anna over the API"
+
+
+def test_who_starts_runs_is_in_their_logs(
+    asleep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "deploy")
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
+    new = document("start", asleep.workflow, "--arg", '"Ada"')["id"]
+    document("replay", asleep.pk)
+    again = Run.objects.exclude(pk__in=(asleep.pk, new)).get()
+    for run in (get_run(new), again):
+        assert run.history()[0].details["by"] == "deploy@web-1"
+    assert "by" not in asleep.history()[0].details
+
+
+def test_a_user_may_have_no_name(asleep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000710000")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr("os.getuid", lambda: 1000710000)
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-7")
+    assert run_command("terminate", asleep.pk)[0] == 0
+    shown = document("show", asleep.pk)
+    assert shown["ended_by"] == "1000710000@pod-7 on the command line"
+
+
+def test_show_names_nobody_who_is_not_known(asleep: Run) -> None:
+    asleep.terminate()
+    assert document("show", asleep.pk)["ended_by"] is None
+    assert "ended by" not in run_command("show", asleep.pk)[1]
 
 
 @override_settings(WORKFLOWS={"REDACT": ["password", "customer"]})
@@ -328,6 +395,13 @@ def test_good_ones_are_done_and_bad_ones_are_named(failed: Run, asleep: Run) -> 
     assert missing.startswith(f"{MISSING}: there is no workflow run")
     assert closed.startswith(f"{failed.pk}: ")
     assert "is failed" in closed
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\udcff", "ü"])
+def test_what_can_be_no_id_hinders_no_other(asleep: Run, text: str) -> None:
+    exit_code, out, err = run_fully("wake", text, asleep.pk)
+    assert (exit_code, out) == (1, f"{asleep.pk} woken\n")
+    assert err == f"{text}: there is no workflow run {text!r}\n"
 
 
 def test_steering_as_json(failed: Run, asleep: Run) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import psutil
 import pytest
@@ -19,10 +18,12 @@ from django.db import connection
 
 from django_workflows import start
 from django_workflows.management.together import Part, run_together
-from tests.cluster.harness import ClusterProcess, until
+from tests.cluster.harness import DEADLINE, ClusterProcess, until
 from tests.cluster.workflows import hop
 from tests.databases import url_of
+from tests.ports import reserved_port
 
+SETTINGS = "tests.management.settings"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux")
 
 
@@ -79,7 +80,7 @@ def is_alive(pid: int) -> bool:
 def tell() -> Iterator[Lines]:
     lines = Lines()
     yield lines
-    until(lines.are_gone, "the end of all processes", 20)
+    until(lines.are_gone, "the end of all processes")
 
 
 def signal_when_complete(tell: Lines, count: int, *signals: signal.Signals) -> None:
@@ -87,7 +88,7 @@ def signal_when_complete(tell: Lines, count: int, *signals: signal.Signals) -> N
     tell.awaited = count
 
     def send() -> None:
-        tell.complete.wait(60)
+        tell.complete.wait(DEADLINE)
         for each in signals:
             os.kill(os.getpid(), each)
 
@@ -122,28 +123,21 @@ def test_a_second_signal_kills_at_once(tell: Lines) -> None:
     tell.awaited = 2
 
     def interrupt() -> None:
-        tell.complete.wait(60)
+        tell.complete.wait(DEADLINE)
         os.kill(os.getpid(), signal.SIGINT)
-        until(lambda: ("one", "no") in tell.told, "the first signal", 30)
+        until(lambda: ("one", "no") in tell.told, "the first signal")
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     assert run_together([python("one", STUBBORN)], dict(os.environ), tell) == 1
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def answers(port: int) -> bool:
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=DEADLINE)
     except HTTPError:
         return True  # there is nothing at the root
-    except (URLError, ConnectionError):
+    except OSError:
         return False
     return True
 
@@ -158,11 +152,13 @@ def kill(process: psutil.Process) -> None:
 def test_dev_runs_web_server_and_worker_and_ends_both(
     sessions_end: None, tmp_path: Path
 ) -> None:
-    port = free_port()
-    command = ("workflows", "dev", f"127.0.0.1:{port}", "--processes", "1")
     with ExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        command = ("workflows", "dev", f"127.0.0.1:{port}", "--processes", "1")
         url = url_of(connection.settings_dict)
-        dev = stack.enter_context(ClusterProcess(url, tmp_path, *command))
+        dev = stack.enter_context(
+            ClusterProcess(url, tmp_path, *command, settings=SETTINGS)
+        )
         until(lambda: answers(port), "an answer of the web server")
         assert start(hop, "key").result(timeout=90) == "key"
         family = psutil.Process(dev.pid).children(recursive=True)

@@ -44,6 +44,14 @@ async def busy() -> None:
     await child
 
 
+@workflow(name="commands.approved")
+async def approved(amounts: list[Decimal]) -> list[str]:
+    first = await pay(amounts[0])
+    with create_hook(token="approval") as hook:
+        await hook
+    return [first, *[await pay(amount) for amount in amounts[1:]]]
+
+
 @workflow(name="commands.guarded")
 async def guarded() -> None:
     time.sleep(1)

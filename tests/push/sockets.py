@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_workflows.routing import websocket_urlpatterns
+from tests.cluster.harness import DEADLINE
 
 BARE = URLRouter(websocket_urlpatterns)
 WRAPPED = AuthMiddlewareStack(BARE)
@@ -51,7 +52,7 @@ class Socket:
 
     async def receive(self) -> Any:
         """The next message; an int is the code with which the server has closed."""
-        output = await self._communicator.receive_output(timeout=20)
+        output = await self._communicator.receive_output(timeout=DEADLINE)
         if output["type"] == "websocket.close":
             return output["code"]
         return json.loads(output["text"])
@@ -75,9 +76,9 @@ class Socket:
 async def connected(*args: Any, **kwargs: Any) -> AsyncIterator[Socket]:
     """A websocket, accepted, until the block is left."""
     opened = communicator(*args, **kwargs)
-    accepted, _ = await opened.connect(timeout=20)
+    accepted, _ = await opened.connect(timeout=DEADLINE)
     assert accepted
     try:
         yield Socket(opened)
     finally:
-        await opened.disconnect(timeout=20)
+        await opened.disconnect(timeout=DEADLINE)

@@ -11,6 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from tests.cluster.harness import DEADLINE
 from tests.push.sockets import BARE, HERE, WRAPPED, communicator, connected, login
 from tests.push.workflows import answer
 
@@ -126,6 +127,6 @@ async def test_origin_of_a_developer_is_this_machine(
 async def refused(opened: Any, what: object = None) -> None:
     """Not accepted, and closed without a word: the server answers 403."""
     await opened.send_input({"type": "websocket.connect"})
-    output = await opened.receive_output(timeout=20)
+    output = await opened.receive_output(timeout=DEADLINE)
     assert output == {"type": "websocket.close"}, what
-    await opened.disconnect()
+    await opened.disconnect(timeout=DEADLINE)

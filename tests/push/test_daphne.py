@@ -24,7 +24,7 @@ from django_workflows import start
 from django_workflows.models import Run, Stream, StreamChunk
 from django_workflows.store.chunks import stream_id
 from tests.browser.site import Site
-from tests.cluster.harness import ClusterProcess
+from tests.cluster.harness import DEADLINE, ClusterProcess
 from tests.databases import url_of
 from tests.push.workflows import answer, counting
 
@@ -100,7 +100,7 @@ class Visitor:
         """Read everything over Server-Sent Events."""
         url = f"{self._site.url}/workflows/api/runs/{self._run_id}/stream/"
         headers = {"Cookie": self._cookie}
-        async with httpx.AsyncClient(headers=headers, timeout=90) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=DEADLINE) as client:
             while True:
                 self.connections += 1
                 last = {"Last-Event-ID": str(self.next - 1)} if self.next else {}
@@ -137,7 +137,7 @@ def test_visitors_read_the_stream_whatever_breaks(
                 os.kill(pid, signal.SIGKILL)
 
     async def visit() -> None:
-        async with asyncio.TaskGroup() as group, asyncio.timeout(90):
+        async with asyncio.TaskGroup() as group, asyncio.timeout(DEADLINE):
             group.create_task(visitors[0].read_socket())
             group.create_task(visitors[1].read_events())
             await kill_workers()

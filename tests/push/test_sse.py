@@ -19,6 +19,7 @@ from django_workflows.models import Run
 from django_workflows.push import threaded
 from django_workflows.push.hub import get_hub
 from django_workflows.testing import WorkflowTester
+from tests.cluster.harness import DEADLINE
 from tests.faults.threads import one_worker
 from tests.push.workflows import obey
 
@@ -205,9 +206,9 @@ class Request:
 
     async def messages(self) -> AsyncIterator[Any]:
         """The messages of the answer as they come."""
-        begun = await asyncio.wait_for(self._sent.get(), 20)
+        begun = await asyncio.wait_for(self._sent.get(), DEADLINE)
         assert begun["status"] == 200
-        while part := (await asyncio.wait_for(self._sent.get(), 20)).get("body"):
+        while part := (await asyncio.wait_for(self._sent.get(), DEADLINE)).get("body"):
             for event in parsed(part):
                 yield event
 

@@ -65,7 +65,7 @@ def count(end: int, pause: float, is_killed: bool) -> int:
     is_doomed = is_killed and get_step_metadata().attempt == 1
     for number in range(end):
         if is_doomed and number == end // 2:
-            time.sleep(60)
+            time.sleep(600)
         out.write(number)
         time.sleep(pause)
     return end

@@ -10,5 +10,5 @@ INSTALLED_APPS = [*APPS, "rehearsed"]
 # A worker serves nothing but webhooks' addresses, and starts sooner without the rest.
 ROOT_URLCONF = "django_workflows.urls"
 Q_CLUSTER = q_cluster(workers=2, timeout=60, retry=90)
-WORKFLOWS = {"LEASE": "3s", "GRACE": "1s", "THREADS": 16}
+WORKFLOWS = {"LEASE": "60s", "GRACE": "1s", "BURST_TIMEOUT": "30s", "THREADS": 16}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import time
-from pathlib import Path
-
 from django_workflows import RetryPolicy, create_hook, sleep, step
-from tests.cluster.tasks import mark
+from tests.cluster.tasks import is_open, mark, wait_at_gate
 
 PATIENT = RetryPolicy(initial_interval="500ms", backoff_coefficient=1.0)
 
 
-def gate() -> Path:
-    """A file; what waits for it goes on once it is there."""
-    return Path(os.environ["MARKS"]).with_name("gate")
-
-
-def wait_at_gate() -> None:
-    deadline = time.monotonic() + 60
-    while not gate().exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the gate stays shut")
-        time.sleep(0.01)
+#: What waits there goes on once it is open.
+GATE = "orders"
 
 
 @step
 def pack(number: int, slowly: bool = False) -> str:
     mark(f"pack-{number}-begun")
     if slowly:
-        wait_at_gate()
+        wait_at_gate(GATE)
     mark(f"pack-{number}")
     return "packed"
 
@@ -49,13 +36,13 @@ def ship(number: int) -> str:
 @step
 def guarded(number: int) -> None:
     mark(f"guarded-{number}-begun")
-    wait_at_gate()
+    wait_at_gate(GATE)
 
 
 @step(retry=PATIENT)
 def flaky(number: int) -> None:
     mark(f"flaky-{number}-begun")
-    if not gate().exists():
+    if not is_open(GATE):
         raise ConnectionError("not yet")
 
 

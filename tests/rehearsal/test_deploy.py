@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ from django.db import connection
 
 from django_workflows import resume_hook
 from django_workflows.models import Event, Hook, Run
-from tests.cluster import harness
-from tests.cluster.harness import ClusterProcess
+from tests.cluster.harness import DEADLINE, ClusterProcess, until
 from tests.databases import url_of
 from tests.faults import checks
+from tests.rehearsal.steps import GATE
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(180),
     pytest.mark.django_db(transaction=True),
 ]
 
@@ -64,8 +62,6 @@ SUSPENDED = {
 }
 
 Ids = dict[str, list[str]]
-PATIENCE = 60.0
-until = partial(harness.until, deadline=PATIENCE)
 
 
 class Project:
@@ -97,7 +93,7 @@ class Project:
             [sys.executable, "-m", *arguments],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=DEADLINE,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -114,9 +110,6 @@ class Project:
         report = self.run(*command, code=code)
         assert report["checked"] == Run.objects.open().count()
         return {broken["run"]: broken for broken in report["broken"]}
-
-    def open_gate(self) -> None:
-        (self._folder / "gate").touch()
 
     def close(self) -> None:
         self._clusters.close()
@@ -136,7 +129,7 @@ def project(
 
 def stop(cluster: ClusterProcess) -> None:
     os.kill(cluster.pid, signal.SIGTERM)
-    assert cluster.end(PATIENCE) == 0
+    assert cluster.end() == 0
     assert not cluster.session()
 
 
@@ -183,10 +176,10 @@ def status_of(ids: list[str]) -> set[str]:
     return set(Run.objects.filter(pk__in=ids).values_list("status", flat=True))
 
 
-def let_go_on(project: Project, begun: Ids, not_begun: Ids) -> None:
+def let_go_on(cluster: ClusterProcess, begun: Ids, not_begun: Ids) -> None:
     """Everything comes that the open runs wait for, once they all have begun."""
     until(lambda: not unsettled(not_begun), "the rest to begin")
-    project.open_gate()
+    cluster.open_gate(GATE)
     for run in Run.objects.filter(pk__in=begun["asleep"] + not_begun["asleep"]):
         if run.status == "paused":
             run.resume()
@@ -232,7 +225,7 @@ def test_deploy_with_a_patch_an_alias_and_a_new_version(project: Project) -> Non
     project.deploy("new")
     assert project.check_replay(code=0) == {}
     cluster = project.serve()
-    let_go_on(project, begun, not_begun)
+    let_go_on(cluster, begun, not_begun)
     fresh = project.place({"straight": 1, "quote": 1}, 200)
     all_finish()
     check_results(begun, not_begun, cluster.marks() - Counter({"insure-200": 1}))
@@ -260,7 +253,7 @@ def test_deploy_without_the_patch_is_named_beforehand_and_mended(
         assert "step_created tests.rehearsal.steps.insure" in found["message"]
     # Deployed all the same, it blocks these runs and no other, and harms none.
     cluster = project.serve()
-    let_go_on(project, begun, not_begun)
+    let_go_on(cluster, begun, not_begun)
     until(lambda: blocked() == affected, "the affected runs to be blocked")
     held_up = affected | set(begun["basket"])  # by its child
     until(lambda: still_open() == held_up, "the others to end")

@@ -111,6 +111,8 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("subprocess.run()", lambda: subprocess.run(["true"])),
     ("open()", lambda: open(HERE)),  # noqa: SIM115
     ("pathlib.Path.read_text()", lambda: pathlib.Path(HERE).read_text()),
+    ("os.putenv()", lambda: os.environ.__setitem__("GUARDED", "1")),
+    ("os.chdir()", lambda: os.chdir(".")),
     ("os.listdir()", lambda: os.listdir()),
     ("os.stat()", lambda: os.path.exists(HERE)),
     ("tempfile.mkdtemp()", lambda: tempfile.mkdtemp()),
@@ -461,7 +463,7 @@ def test_other_threads_are_unaffected(guard: Guard) -> None:
     times: list[float] = []
 
     def elsewhere() -> None:
-        go.wait(10)
+        go.wait()
         times.append(time.time())
         open(HERE).close()
         done.set()

@@ -167,7 +167,8 @@ async def slow_to_undo() -> str:
             s.compensate(partial(sleep, 3600))
             raise ValueError("at once")
     except TimeoutError as error:
-        cause = error.__cause__
+        # Only later versions of Python 3.11 make it the cause as well.
+        cause = error.__context__
         return f"{type(cause).__name__} of {cause.__cause__!r}" if cause else "?"
 
 

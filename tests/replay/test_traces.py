@@ -29,7 +29,6 @@ def _python(
         text=True,
         cwd=ROOT,
         check=False,
-        timeout=60,
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
     )
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from django_workflows import create_schedule, workflow
 from django_workflows.models import Run, Schedule
 from django_workflows.store import scheduling
 from django_workflows.store.database import to_datetime, to_us
 from django_workflows.store.scheduling import Served, serve_schedules
+from tests.cluster.harness import DEADLINE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,10 +28,16 @@ async def ticking() -> None:
     pass
 
 
+def hourly(name: str, **options: Any) -> Schedule:
+    """A schedule whose next time is half an hour away."""
+    offset = timedelta(minutes=(timezone.now().minute + 30) % 60)
+    return create_schedule(name, ticking, interval="1h", offset=offset, **options)
+
+
 @pytest.fixture
 def missed() -> Schedule:
     """A schedule of whose times five were missed."""
-    schedule = create_schedule("missed", ticking, interval="1h", overlap="allow_all")
+    schedule = hourly("missed", overlap="allow_all")
     assert schedule.next_run_at is not None
     due = schedule.next_run_at - timedelta(hours=5)
     Schedule.objects.update(next_run_at=due)
@@ -38,7 +47,7 @@ def missed() -> Schedule:
 def serve(together: threading.Barrier) -> Served:
     """As a worker on a thread of its own."""
     try:
-        together.wait(30)
+        together.wait(DEADLINE)
         return serve_schedules(connection)
     finally:
         connection.close()
@@ -60,7 +69,7 @@ def test_nobody_waits_for_a_schedule_that_is_being_edited(missed: Schedule) -> N
         pytest.skip("has no row locks; a writer excludes all others")
     with transaction.atomic(), ThreadPoolExecutor(1) as pool:
         Schedule.objects.get().pause("editing")
-        assert pool.submit(serve, threading.Barrier(1)).result(30).count == 0
+        assert pool.submit(serve, threading.Barrier(1)).result(DEADLINE).count == 0
     assert not Run.objects.exists()
 
 
@@ -69,7 +78,7 @@ def test_the_others_of_many_come_next_at_once(
 ) -> None:
     monkeypatch.setattr(scheduling, "AT_ONCE", 2)
     for number in range(2):
-        create_schedule(f"number {number}", ticking, interval="1h")
+        hourly(f"number {number}")
     stored = Schedule.objects.get(pk=missed.pk)
     Schedule.objects.update(next_run_at=stored.next_run_at)
     first, second = serve_schedules(connection), serve_schedules(connection)

@@ -20,7 +20,7 @@ from django_workflows import (
 )
 from django_workflows.models import Hook, Run
 from django_workflows.testing import WorkflowTester
-from tests.cluster.harness import until
+from tests.cluster.harness import DEADLINE, until
 from tests.engine.deploys import Deploys, deploy
 from tests.faults.threads import one_worker
 from tests.security import workflows as flows
@@ -118,11 +118,11 @@ def test_worker_at_work(tap: Tap, capfd: pytest.CaptureFixture[str]) -> None:
         run = start(flows.waits, mark("run_input"))
         failing = start(flows.fails, mark("error_argument"))
         with pytest.raises(WorkflowRunFailedError):
-            failing.result(timeout=20)
+            failing.result(timeout=DEADLINE)
         until(lambda: Hook.objects.filter(run=run).exists(), "the hook of the run")
         secrets.gather()
         resume_hook(mark("inbox_token"), mark("hook_payload"))
-        assert run.result(timeout=20) == [mark("run_input"), mark("hook_payload")]
+        assert run.result(timeout=DEADLINE) == [mark("run_input"), mark("hook_payload")]
     written = capfd.readouterr()
     text = "\n".join([*tap.lines, written.out, written.err])
     assert secrets.found_in(text) == set()

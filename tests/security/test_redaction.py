@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.test import Client
+from django.urls import reverse
 
 from django_workflows import (
     WebhookRequest,
     create_hook,
+    create_schedule,
     create_webhook,
     get_writable,
     resume_hook,
@@ -21,7 +24,7 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.core.webhooks import PATH
-from django_workflows.models import Run
+from django_workflows.models import Run, Schedule
 from django_workflows.testing import WorkflowTester
 from tests.api.test_security import ROUTES, request
 from tests.security.markers import Spy, mark
@@ -68,6 +71,11 @@ async def secretive(password: str, more: dict[str, Any]) -> dict[str, Any]:
     await create_hook("plain", metadata={"password": mark("hook_metadata")})
     await keep(await create_webhook("web"))
     return {"password": mark("output")}
+
+
+@workflow(api=True)
+async def lenient(note: str, more: Any = None) -> None:
+    """Has another name for what is secret elsewhere."""
 
 
 @pytest.fixture
@@ -123,3 +131,67 @@ def test_with_redaction_nothing_is_shown(closed: Run, settings: Any) -> None:
         redacted += content.count(b"[redacted]")
     assert spy.found == set()
     assert redacted >= len(PLACES)
+
+
+def test_arguments_of_schedules_are_redacted_by_their_parameters(
+    admin_client: Client, settings: Any
+) -> None:
+    """Also those that are given by their place."""
+    args = [mark("argument"), {"passWord": mark("nested_argument")}]
+    schedule = create_schedule("nightly", secretive, args=args, interval="1d")
+    pages = [
+        "/workflows/api/schedules/",
+        reverse("admin:django_workflows_schedule_change", args=[schedule.pk]),
+    ]
+
+    def found() -> list[set[str]]:
+        spies = [Spy(*PLACES) for _page in pages]
+        for spy, page in zip(spies, pages, strict=True):
+            spy.look_at(admin_client.get(page).content)
+        return [spy.found for spy in spies]
+
+    assert found() == [{"argument", "nested_argument"}] * 2
+    settings.WORKFLOWS = {"REDACT": ["password"]}
+    assert found() == [set()] * 2
+    answer = admin_client.get("/workflows/api/schedules/nightly/").json()
+    assert answer["args"] == ["[redacted]", {"passWord": "[redacted]"}]
+
+
+def test_why_a_schedule_fails_is_redacted(
+    admin_client: Client, settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule = create_schedule("failing", lenient, args=["x"], interval="1d")
+    error = f"2026-01-01: ValueError: no account for password='{mark('argument')}'"
+    Schedule.objects.filter(pk=schedule.pk).update(last_error=error)
+    settings.WORKFLOWS = {"REDACT": ["password"]}
+    pages = [
+        "/workflows/api/schedules/",
+        reverse("admin:app_list", args=["django_workflows"]),
+        reverse("admin:django_workflows_schedule_changelist"),
+        reverse("admin:django_workflows_schedule_change", args=[schedule.pk]),
+    ]
+    spy = Spy("argument")
+    for page in pages:
+        html = admin_client.get(page).content
+        assert b"no account for password=[redacted]" in html
+        assert not spy.look_at(html)
+    call_command("workflows", "schedules")
+    assert not spy.look_at(capsys.readouterr().out)
+
+
+def test_no_other_workflow_reads_what_is_redacted(
+    closed: Run, admin_client: Client, settings: Any
+) -> None:
+    """Its parameters have other names."""
+    settings.WORKFLOWS = {"REDACT": ["password"]}
+    start_page = reverse("admin:django_workflows_run_start")
+    own = admin_client.get(start_page, {"again": closed.pk})
+    assert "It is not to be shown." in own.content.decode()
+    query = {"again": closed.pk, "workflow": lenient.name}
+    other = admin_client.get(start_page, query, follow=True)
+    assert f"Run {closed.pk} is of another workflow." in other.content.decode()
+    spy = Spy("argument")
+    assert not spy.look_at(own.content)
+    assert not spy.look_at(other.content)
+    query = {**query, "workflow": secretive.name}
+    assert admin_client.get(start_page, query).status_code == 200

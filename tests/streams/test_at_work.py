@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +28,8 @@ from django_workflows.conf import conf
 from django_workflows.models import StreamChunk
 from django_workflows.worker import stream_buffers
 from tests.app.models import Marker
+from tests.clocks import HandClock
+from tests.cluster.harness import DEADLINE, until
 from tests.faults.threads import one_worker
 
 #: What steps do, by name: a step can be given no function.
@@ -68,14 +69,7 @@ async def aacting(*names: str) -> list[Any]:
 
 
 def wait() -> None:
-    assert go_on.wait(30)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert go_on.wait(DEADLINE)
 
 
 # -- while it runs --------------------------------------------------------------------
@@ -95,7 +89,7 @@ def test_chunks_are_read_while_the_step_runs() -> None:
     assert [next(values) for _ in range(3)] == [0, 1, 2]
     go_on.set()
     assert list(values) == ["end"]
-    assert run.result(30) == [None]
+    assert run.result(DEADLINE) == [None]
 
 
 def test_an_asynchronous_reader_follows_an_asynchronous_writer() -> None:
@@ -116,7 +110,7 @@ def test_an_asynchronous_reader_follows_an_asynchronous_writer() -> None:
     acts["write"] = writes
     run = start(aacting, "write")
     assert async_to_sync(reads)() == ["begun", "end"]
-    run.result(30)
+    run.result(DEADLINE)
 
 
 def test_readers_come_back_when_the_run_ends() -> None:
@@ -135,7 +129,7 @@ def test_readers_come_back_when_the_run_ends() -> None:
         reader.start()
     go_on.set()
     for reader in readers:
-        reader.join(30)
+        reader.join(DEADLINE)
     assert found == [[], [], []]
 
 
@@ -157,9 +151,10 @@ def test_a_reader_within_a_step_lends_its_slot() -> None:
 
     acts.update(read=reads, write=lambda: get_writable().write("free"))
     readers = [start(acting, "read") for _ in range(conf.THREADS + 4)]
-    wait_until(lambda: len(begun) == len(readers))
+    until(lambda: len(begun) == len(readers), "all readers")
     resume_hook("readers are there", None)
-    assert [reader.result(30) for reader in readers] == [[["free"]]] * len(readers)
+    read = [reader.result(DEADLINE) for reader in readers]
+    assert read == [[["free"]]] * len(readers)
 
 
 # -- many writers ---------------------------------------------------------------------
@@ -197,7 +192,7 @@ def test_indexes_have_no_gap_and_each_writer_keeps_its_order() -> None:
     acts["write"] = writes
     run = start(gathering, "write", 6)
     values = list(run.stream())
-    run.result(30)
+    run.result(DEADLINE)
     found = of_each_writer(values)
     assert len(found) == 18
     assert all(numbers == list(range(40)) for numbers in found.values())
@@ -253,7 +248,7 @@ async def apart(target: Any, count: int) -> None:
 def test_steps_in_processes_of_their_own_write_as_well(target: Any) -> None:
     run = start(apart, target, 50)
     assert list(run.stream()) == list(range(50))
-    run.result(30)
+    run.result(DEADLINE)
 
 
 @step(atomic=True, max_retries=0)
@@ -283,7 +278,7 @@ def test_an_atomic_step_writes_beside_its_transaction() -> None:
     assert Marker.objects.exists() is (connection.vendor == "sqlite")
     go_on.set()
     assert list(values) == list(range(1, 100))
-    run.result(30)
+    run.result(DEADLINE)
 
 
 def test_writing_within_a_transaction_of_the_step_holds_nothing_up() -> None:
@@ -298,7 +293,7 @@ def test_writing_within_a_transaction_of_the_step_holds_nothing_up() -> None:
     acts["write"] = writes
     run = start(acting, "write")
     assert len(list(run.stream())) == 30
-    run.result(30)
+    run.result(DEADLINE)
 
 
 # -- attempts that do not count any more ----------------------------------------------
@@ -314,7 +309,7 @@ async def overtaken(name: str) -> Any:
     return await outlives_its_time(name)
 
 
-def test_an_attempt_that_timed_out_writes_no_more() -> None:
+def test_an_attempt_that_timed_out_writes_no_more(attempt_clock: HandClock) -> None:
     refused: list[BaseException] = []
 
     def writes() -> None:
@@ -322,6 +317,7 @@ def test_an_attempt_that_timed_out_writes_no_more() -> None:
         attempt = get_step_metadata().attempt
         out.write(attempt)
         if attempt == 1:
+            attempt_clock.advance(1)
             wait()
             try:
                 out.write("late")
@@ -331,9 +327,9 @@ def test_an_attempt_that_timed_out_writes_no_more() -> None:
     acts["write"] = writes
     run = start(overtaken, "write")
     assert list(run.stream()) == [1, 2]
-    run.result(30)
+    run.result(DEADLINE)
     go_on.set()
-    wait_until(lambda: bool(refused))
+    until(lambda: refused, "a refusal")
     assert list(run.stream()) == [1, 2]
 
 
@@ -357,7 +353,7 @@ def test_a_step_of_a_terminated_run_writes_no_more() -> None:
     run.terminate()
     assert list(values) == []
     go_on.set()
-    wait_until(lambda: bool(refused))
+    until(lambda: refused, "a refusal")
     assert list(run.stream()) == ["before"]
 
 
@@ -387,7 +383,7 @@ def test_a_step_from_before_a_retry_of_its_run_writes_no_more() -> None:
                 refused.append(error)
 
     def fails() -> None:
-        wait_until(lambda: bool(begun))
+        until(lambda: begun, "the first chunk")
         if get_step_metadata().attempt == 1:
             raise FatalError("not yet")
 
@@ -395,12 +391,12 @@ def test_a_step_from_before_a_retry_of_its_run_writes_no_more() -> None:
     run = start(failing_beside, "write")
     assert list(run.stream()) == ["first"]
     run.retry()
-    wait_until(lambda: len(begun) == 2)
+    until(lambda: len(begun) == 2, "the second attempt")
     values = run.stream()
     assert [next(values), next(values)] == ["first", "again"]
     go_on.set()
-    run.result(30)
-    wait_until(lambda: bool(refused))
+    run.result(DEADLINE)
+    until(lambda: refused, "a refusal")
     assert list(run.stream()) == ["first", "again"]
 
 
@@ -432,7 +428,7 @@ def test_a_stream_that_somebody_else_closes_is_closed_for_all() -> None:
     resume_hook("close", None)
     assert list(values) == []
     go_on.set()
-    run.result(30)
+    run.result(DEADLINE)
     assert "is closed" in str(refused)
     assert list(run.stream()) == ["before"]
 
@@ -451,7 +447,7 @@ def test_all_chunks_are_there_when_the_step_has_ended() -> None:
         return StreamChunk.objects.filter(stream__run=run_id).count()
 
     acts.update(write=writes, count=counts)
-    assert start(acting, "write", "count").result(30) == [None, 20]
+    assert start(acting, "write", "count").result(DEADLINE) == [None, 20]
 
 
 @step(retry=RetryPolicy(initial_interval=0.01, maximum_attempts=2))
@@ -473,5 +469,5 @@ async def resumed() -> None:
 
 def test_details_never_tell_of_more_than_is_stored() -> None:
     run = start(resumed)
-    run.result(30)
+    run.result(DEADLINE)
     assert list(run.stream()) == list(range(40))

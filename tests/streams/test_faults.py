@@ -28,7 +28,7 @@ from django_workflows import (
 from django_workflows.models import Run, StreamChunk
 from django_workflows.store.chunks import append, find_stored
 from django_workflows.worker import flusher
-from tests.cluster.harness import until
+from tests.cluster.harness import DEADLINE, until
 from tests.faults.threads import one_worker
 
 
@@ -68,7 +68,7 @@ async def dying(count: int) -> None:
 
 def test_what_was_stored_before_a_crash_stays() -> None:
     run = start(dying, 40)
-    run.result(30)
+    run.result(DEADLINE)
     values = list(run.stream())
     assert indexes(run) == list(range(len(values)))
     first = [number for attempt, number in values if attempt == 1]
@@ -135,7 +135,7 @@ def test_nothing_is_lost_or_doubled_whatever_the_connection_does(
     monkeypatch.setattr(flusher, "PAUSE", 0.001)
     monkeypatch.setattr(flusher, "BATCH_BYTES", 200)
     run = start(writing_much, 60)
-    run.result(60)
+    run.result(DEADLINE)
     found: dict[str, list[int]] = {}
     values = list(run.stream())
     for writer, number in values:
@@ -174,7 +174,7 @@ def test_a_transaction_that_outlives_its_connection_is_waited_for(
             return append(database, appends)
         orphan.append(threading.Thread(target=go_on, args=(appends,)))
         orphan[0].start()
-        assert has_written.wait(30)
+        assert has_written.wait(DEADLINE)
         raise OperationalError("the connection was lost")
 
     def ask(*args: Any) -> Any:
@@ -185,8 +185,8 @@ def test_a_transaction_that_outlives_its_connection_is_waited_for(
     monkeypatch.setattr(flusher, "append", lose_connection)
     monkeypatch.setattr(flusher, "find_stored", ask)
     run = start(writing, "once")
-    run.result(30)
-    orphan[0].join(30)
+    run.result(DEADLINE)
+    orphan[0].join(DEADLINE)
     assert list(run.stream("once")) == ["once", "once"]
 
 
@@ -225,9 +225,9 @@ def test_a_chunk_that_the_database_refuses_fails_its_step_alone(
     names = ["kept", "refused", "kept too"]
     runs = {name: start(writing, name) for name in names}
     with pytest.raises(WorkflowRunFailedError) as caught:
-        runs.pop("refused").result(30)
+        runs.pop("refused").result(DEADLINE)
     assert isinstance(caught.value.cause, WorkflowError)
     assert "not this one" in str(caught.value.cause)
     for name, run in runs.items():
-        run.result(30)
+        run.result(DEADLINE)
         assert list(run.stream(name)) == [name, name]

@@ -6,17 +6,29 @@ import re
 from gettext import GNUTranslations
 from pathlib import Path
 
+import django.contrib
+import django_q
 import pytest
+import rest_framework
 from django.conf import settings
 from django.test import Client, override_settings
 from django.urls import reverse
 
 import django_workflows
-from django_workflows import start, workflow
+from django_workflows import create_hook, start, start_child, step, workflow
+from django_workflows.testing import WorkflowTester
 from tests.translations.messages import Catalogue, messages
 
 PACKAGE = Path(django_workflows.__file__).parent
 FOLDER = PACKAGE / "locale" / "de" / "LC_MESSAGES"
+#: The catalogues of other apps that a project may have, all of Django's among them.
+OTHERS = [
+    catalogue
+    for folder in (django_q, rest_framework, django.contrib)
+    for catalogue in sorted(
+        Path(str(folder.__file__)).parent.glob("**/locale/de/LC_MESSAGES/django.mo")
+    )
+]
 PLACEHOLDER = re.compile(r"%\(\w+\)[sdr]|%[sd]|\{\w*\}")
 
 
@@ -59,9 +71,60 @@ def test_the_compiled_catalogue_is_that_of_the_source(german: Catalogue) -> None
         assert found == translations, "run manage.py compilemessages"
 
 
+@pytest.mark.parametrize("other", OTHERS, ids=lambda path: path.parents[3].name)
+def test_no_other_app_has_its_say_in_ours(german: Catalogue, other: Path) -> None:
+    """Django takes a text from the first app that has it."""
+    with other.open("rb") as file:
+        theirs = GNUTranslations(file)
+    differing = [
+        message
+        for message, (translation, *_) in german.texts.items()
+        if message and theirs.gettext(message) not in (message, translation)
+    ]
+    assert differing == []
+
+
 @workflow(name="tests.waits_in_german")
 async def waits() -> None:
     """Waits for a worker."""
+
+
+@step
+def tidy() -> None:
+    """Leaves nothing to do."""
+
+
+@workflow(name="tests.asks_in_german")
+async def asks() -> None:
+    """Waits for a payload."""
+    await create_hook()
+
+
+@workflow(name="tests.tidies_in_german")
+async def tidies() -> None:
+    """Waits for another run."""
+    await tidy()
+    await start_child(asks)
+
+
+@pytest.mark.django_db
+def test_statuses_are_german_in_sentences_and_choices(
+    admin_client: Client, workflows: WorkflowTester
+) -> None:
+    run = start(tidies)
+    workflows.run_until_idle()
+    [child] = run.children.all()
+    child.pause()
+    workflows.run_until_idle()
+    page = reverse("admin:django_workflows_run_change", args=[run.pk])
+    fork = reverse("admin:django_workflows_run_fork", args=[run.pk])
+    with override_settings(LANGUAGE_CODE="de"):
+        said = admin_client.get(page).content.decode()
+        choices = admin_client.get(fork).content.decode()
+    assert "(angehalten)" in said
+    assert f"{tidy.name} (abgeschlossen)" in choices
+    # Django says "Nein, bitte abbrechen", which here is a thing to be done to runs.
+    assert "Nein, zurück" in choices
 
 
 @pytest.mark.django_db

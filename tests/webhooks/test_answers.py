@@ -24,7 +24,7 @@ from django_workflows import (
 from django_workflows.models import Event, Hook, WebhookDelivery
 from django_workflows.store import deliveries
 from django_workflows.testing import WorkflowTester
-from tests.cluster.harness import until
+from tests.cluster.harness import DEADLINE, until
 from tests.webhooks.workflows import agreeting, greeting, receiving
 
 URL = "/.well-known/workflow/v1/webhook/w"
@@ -267,7 +267,7 @@ def test_request_of_another_thread_waits_for_the_kit(workflows: WorkflowTester) 
         answer = pool.submit(post)
         until(lambda: Event.objects.filter(type="hook_received").exists(), "a request")
         workflows.run_until_idle()
-        assert answer.result(60) == (201, b"Hello, world!")
+        assert answer.result(DEADLINE) == (201, b"Hello, world!")
     assert run.result() == "answered"
 
 

@@ -55,6 +55,13 @@ async def greeting(token: str = "w", delay: str | None = None) -> Any:
 
 
 @workflow
+async def greeting_when_told(token: str = "w") -> Any:
+    request = await create_webhook(token, respond_with="manual")
+    await create_hook("go")
+    return await greet(request)
+
+
+@workflow
 async def agreeting(token: str = "w") -> Any:
     return await agreet(await create_webhook(token, respond_with="manual"))
 

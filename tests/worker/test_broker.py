@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,12 +16,15 @@ from django_q.tasks import async_task
 
 from django_workflows.store import due as due_module
 from django_workflows.store import sweep as sweep_module
+from django_workflows.store import wakers
 from django_workflows.store.due import Due
-from django_workflows.store.wakers import Waker
+from django_workflows.store.wakers import Waker, make_waker
 from django_workflows.worker.q2 import broker as broker_module
 from django_workflows.worker.q2.board import Board
 from django_workflows.worker.q2.broker import WorkflowBroker
 from django_workflows.worker.q2.packages import TICKET, WORK
+from tests.clocks import HandClock, clock_by_hand
+from tests.cluster.harness import DEADLINE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,12 +56,46 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk = Desk()
     monkeypatch.setattr(due_module, "look", desk.look)
     monkeypatch.setattr(sweep_module, "sweep", desk.sweep)
-    monkeypatch.setattr(broker_module, "LONGEST_WAIT", 0.05)
     return desk
 
 
+class Signal(Waker):
+    """Lets the broker's time pass as it waits for news, unless there are some."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+        self.has_news = False
+        self.waited = 0.0
+
+    def wait(self, timeout: float) -> bool:
+        if not self.has_news:
+            self._clock.advance(timeout)
+        self.waited += timeout
+        return self.has_news
+
+    def wake(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        return None
+
+
 @pytest.fixture
-def broker(desk: Desk) -> Iterator[WorkflowBroker]:
+def clock() -> Iterator[HandClock]:
+    """The broker's."""
+    with clock_by_hand(broker_module) as clock:
+        yield clock
+
+
+@pytest.fixture
+def signal(clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> Signal:
+    signal = Signal(clock)
+    monkeypatch.setattr(broker_module, "make_waker", lambda *args: signal)
+    return signal
+
+
+@pytest.fixture
+def broker(desk: Desk, signal: Signal) -> Iterator[WorkflowBroker]:
     broker = get_broker()
     assert isinstance(broker, WorkflowBroker)
     broker.ping()
@@ -107,12 +143,12 @@ def test_tasks_come_in_order_and_in_batches(broker: WorkflowBroker) -> None:
 
 
 def test_slow_hand_over_takes_tasks_one_by_one(
-    broker: WorkflowBroker, monkeypatch: pytest.MonkeyPatch
+    broker: WorkflowBroker, clock: HandClock
 ) -> None:
     for number in range(12):
         async_task(TASK, number)
     broker.dequeue()
-    monkeypatch.setattr(broker_module, "LONG_PUSH", -1.0)
+    clock.advance(broker_module.LONG_PUSH + 0.1)
     assert len(broker.dequeue()) == 1
 
 
@@ -178,20 +214,21 @@ def test_due_work_starts_one_reactor(broker: WorkflowBroker, desk: Desk) -> None
 
 
 def test_second_reactor_waits_until_the_first_does_not_keep_up(
-    broker: WorkflowBroker, desk: Desk
+    broker: WorkflowBroker, desk: Desk, clock: HandClock
 ) -> None:
     desk.due = Due(now=True, wait=0.0)
     (ticket,) = _work(broker)
     _board(broker).begin_work(ticket)
-    began = time.monotonic()
     assert _work(broker) == []
     desk.due = Due(now=False, wait=None)
     assert _work(broker) == []  # The first has taken it all.
     desk.due = Due(now=True, wait=0.0)
-    while not (tickets := _work(broker)):
-        assert time.monotonic() - began < 30
-    assert time.monotonic() - began >= broker_module.SECOND_REACTOR_AFTER
-    assert tickets != [ticket]
+    began = clock.now
+    assert _work(broker) == []
+    (second,) = _work(broker)
+    waited = clock.now - began
+    assert waited == pytest.approx(broker_module.SECOND_REACTOR_AFTER)
+    assert second != ticket
 
 
 def test_no_more_reactors_than_workers(broker: WorkflowBroker, desk: Desk) -> None:
@@ -207,75 +244,60 @@ def test_no_more_reactors_than_workers(broker: WorkflowBroker, desk: Desk) -> No
 
 
 def test_lost_package_is_replaced(
-    broker: WorkflowBroker, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    broker: WorkflowBroker, desk: Desk, clock: HandClock
 ) -> None:
     desk.due = Due(now=True, wait=0.0)
     assert len(_work(broker)) == 1
     assert _work(broker) == []
-    monkeypatch.setattr(broker_module, "QUEUED_PATIENCE", 0.0)
+    clock.advance(broker_module.QUEUED_PATIENCE)
     assert len(_work(broker)) == 1
 
 
-class Clock(Waker):
-    """Notes how long the broker would wait."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    def wait(self, timeout: float) -> bool:
-        self.waits.append(timeout)
-        return True
-
-    def wake(self) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        return None
-
-
-@pytest.fixture
-def clock(broker: WorkflowBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(broker_module, "make_waker", lambda *args: clock)
-    return clock
-
-
+@pytest.mark.parametrize(
+    ("due_in", "waited"), [(0.008, 0.008), (3600.0, broker_module.LONGEST_WAIT)]
+)
 def test_broker_waits_for_the_next_due_time(
-    broker: WorkflowBroker, desk: Desk, clock: Clock
+    broker: WorkflowBroker, desk: Desk, signal: Signal, due_in: float, waited: float
 ) -> None:
-    desk.due = Due(now=False, wait=0.008)
+    desk.due = Due(now=False, wait=due_in)
     broker.dequeue()
-    (wait,) = clock.waits
-    assert 0.004 < wait <= 0.008
+    assert signal.waited == pytest.approx(waited)
 
 
 def test_broker_looks_twice_after_a_wake_up(
-    broker: WorkflowBroker, desk: Desk, clock: Clock
+    broker: WorkflowBroker, desk: Desk, signal: Signal
 ) -> None:
     """What was committed just now may be due at the next tick of the clock."""
     desk.due = Due(now=False, wait=3600.0)
+    signal.has_news = True
     broker.dequeue()
+    signal.has_news, signal.waited = False, 0.0
     broker.dequeue()
-    far, near = clock.waits
-    assert 0.04 < far <= broker_module.LONGEST_WAIT
-    assert near <= broker_module.CLOCK_TICK
+    assert signal.waited == pytest.approx(broker_module.CLOCK_TICK)
 
 
 def test_dead_workers_are_looked_for_now_and_then(
-    broker: WorkflowBroker, desk: Desk
+    broker: WorkflowBroker, desk: Desk, clock: HandClock
 ) -> None:
+    desk.due = Due(now=False, wait=0.008)
     broker.dequeue()
     broker.dequeue()
     assert desk.sweeps == 1
+    clock.advance(1)
+    broker.dequeue()
+    assert desk.sweeps == 2
 
 
 def test_exception_is_logged_and_backed_off(
-    broker: WorkflowBroker, desk: Desk, caplog: pytest.LogCaptureFixture
+    broker: WorkflowBroker,
+    desk: Desk,
+    clock: HandClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk.error = OperationalError("the database is away")
-    began = time.monotonic()
+    began = clock.now
     assert broker.dequeue() == []
-    assert 0.1 <= time.monotonic() - began < 30
+    assert clock.now - began == pytest.approx(0.1)
     desk.error = None
     async_task(TASK, "x")
     assert len(broker.dequeue()) == 1
@@ -320,12 +342,13 @@ def test_acknowledging_is_tried_again(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL")
-def test_enqueueing_wakes_clusters_at_commit(broker: WorkflowBroker) -> None:
-    from django_workflows.store.wakers import make_waker
-
+def test_enqueueing_wakes_clusters_at_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakers, "PROBE_TIMEOUT", DEADLINE)
     waker = make_waker(["django_workflows_due"], "default")
     with transaction.atomic():
         async_task(TASK, "x")
         assert not waker.wait(0.05)
-    assert waker.wait(5.0)
+    assert waker.wait(DEADLINE)
     waker.close()

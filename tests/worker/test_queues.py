@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from django_workflows.worker.q2.queues import LONGEST_INLINE, MessageQueue
+from tests.cluster.harness import DEADLINE
 
 MakeQueue = Callable[[int], MessageQueue]
 
@@ -70,7 +71,7 @@ def test_an_empty_queue_makes_the_reader_wait(queue: MessageQueue) -> None:
     began = time.monotonic()
     with pytest.raises(Empty):
         queue.get(timeout=0.02)
-    assert 0.02 <= time.monotonic() - began < 30
+    assert time.monotonic() - began >= 0.02
 
 
 def test_unpicklable_result_becomes_a_failure(queue: MessageQueue) -> None:
@@ -101,7 +102,7 @@ def _start(target: Any, queue: MessageQueue) -> Any:
     ready = fork.Event()
     process = fork.Process(target=target, args=(queue, ready))
     process.start()
-    assert ready.wait(10)
+    assert ready.wait(DEADLINE)
     return process
 
 
@@ -116,5 +117,5 @@ def test_killed_processes_leave_a_usable_queue(
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         queue.take_all()
-    queue.put("alive", timeout=1)
-    assert queue.get(timeout=1) == "alive"
+    queue.put("alive", timeout=DEADLINE)
+    assert queue.get(timeout=DEADLINE) == "alive"

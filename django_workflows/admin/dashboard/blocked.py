@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.addresses import runs_like_url
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import at_most
-from django_workflows.models import Run
 from django_workflows.store.queue_waits import COUNTED
 
 #: Causes that are shown.
@@ -23,8 +22,8 @@ class Line:
 
     kind: str
     workflow: str
-    #: What finds them in the list of runs.
-    query: str
+    #: Where they are listed.
+    url: str
     count: str
     run_id: str
     #: Empty for who may not see payloads, which the reason may repeat.
@@ -39,22 +38,15 @@ def panel(view: View) -> dict[str, Any] | None:
     for run in view.blocked:
         text: str = run.reason  # type: ignore[attr-defined]
         kind, _colon, reason = text.partition("\n")[0].partition(": ")
-        found = (run.pk, reason, _query(run))
+        found = (run.pk, reason, runs_like_url(run, blocked="yes"))
         causes.setdefault((kind, run.title), []).append(found)
     lines = []
     for (kind, workflow), runs in sorted(
         causes.items(), key=lambda item: (-len(item[1]), item[0])
     )[:_MOST]:
-        run_id, reason, query = min(runs)
+        run_id, reason, url = min(runs)
         shown = reason if view.shows_payloads else ""
         count = at_most(len(runs), COUNTED)
-        lines.append(Line(kind, workflow, query, count, run_id, shown))
+        lines.append(Line(kind, workflow, url, count, run_id, shown))
     others = len(causes) - len(lines)
     return {"title": _("Blocked runs"), "lines": lines, "others": others}
-
-
-def _query(run: Run) -> str:
-    found = {"blocked": "yes", "workflow": run.workflow}
-    if run.title != run.workflow:
-        found["attributes.definition"] = run.title
-    return urlencode(found)

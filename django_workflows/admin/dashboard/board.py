@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from django_workflows.admin.dashboard import (
+    attention,
     blocked,
     failures,
     numbers,
@@ -20,19 +21,21 @@ from django_workflows.admin.dashboard import (
 )
 from django_workflows.admin.dashboard.periods import PERIODS, period_of
 from django_workflows.admin.dashboard.view import View
+from django_workflows.admin.panels import panels_of
 from django_workflows.admin.permissions import may, may_view
 
 #: Modules of this package. Each has a function `panel(view)`, which returns what the
 #: template of its name in `admin/django_workflows/dashboard/` shows, or None if there
 #: is nothing that this user may see.
 PANELS = (
+    attention,
     numbers,
+    blocked,
     starts,
     throughput,
     rates,
     failures,
     steps,
-    blocked,
     queues,
     schedules,
     workers,
@@ -44,17 +47,10 @@ def context_of(request: HttpRequest) -> dict[str, Any] | None:
     if not may_view(request, "run"):
         return None
     view = View(request, period_of(request.GET.get("period")))
-    panels = []
-    for module in PANELS:
-        shown = module.panel(view)
-        if shown is not None:
-            name = module.__name__.rpartition(".")[2]
-            template = f"admin/django_workflows/dashboard/{name}.html"
-            panels.append({"name": name, "template": template, **shown})
     return {
         "periods": [(each, each is view.period) for each in PERIODS],
         "since": view.edges[0],
         "has_runs": view.has_runs,
         "may_start": may(request, "start"),
-        "panels": panels,
+        "panels": panels_of(PANELS, view, "dashboard"),
     }

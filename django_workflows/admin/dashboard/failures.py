@@ -7,34 +7,50 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.addresses import runs_like_url
 from django_workflows.admin.dashboard.view import View
-from django_workflows.admin.durations import in_words
+from django_workflows.admin.durations import time_apart
+from django_workflows.admin.payloads import TOO_LONG
 from django_workflows.models import Run
 from django_workflows.store.failed import errors_of, failed_last
 
-#: Runs that are shown.
-_MOST = 8
+#: Runs that are looked at, and kinds of failures that are shown.
+_RUNS, _MOST = 50, 6
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
-    """A run that failed."""
+    """Runs of one workflow that failed by errors of one type; what is said is said of
+    the last one."""
 
     run: Run
     ago: str
     type: str
     #: Empty for who may not see payloads.
     message: str
+    #: How many others there are among those that are looked at.
+    others: int = 0
+
+    @property
+    def url(self) -> str:
+        """The failed runs of that workflow."""
+        return runs_like_url(self.run, status="failed")
 
 
 def panel(view: View) -> dict[str, Any]:
-    """Those that failed last, the last one first."""
-    runs = failed_last(_MOST)
+    """What failed last, the last one first; what fails alike is told once."""
+    runs = failed_last(_RUNS)
     errors = errors_of(runs)
-    lines = []
+    lines: dict[tuple[str, str], Line] = {}
     for run in runs:
         error = errors.get(run.pk, {"type": "", "message": ""})
+        if error is None:
+            error = {"type": str(TOO_LONG), "message": ""}
+        kind = (run.title, error["type"])
+        if kind in lines:
+            lines[kind].others += 1
+            continue
         message = error["message"] if view.shows_payloads else ""
-        ago = in_words(view.now - (run.finished_at or run.created_at))
-        lines.append(Line(run, ago, error["type"], message))
-    return {"title": _("Failed last"), "lines": lines}
+        ago = time_apart(run.finished_at or run.created_at, view.now)
+        lines[kind] = Line(run, ago, error["type"], message)
+    return {"title": _("Failed last"), "lines": list(lines.values())[:_MOST]}

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from django_workflows.admin.addresses import run_url
-from django_workflows.admin.dashboard.rates import failure_rate
+from django_workflows.admin.addresses import run_url, runs_url
+from django_workflows.admin.dashboard.outcomes import failed_url, failure_rate
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import at_most, percent, whole
 from django_workflows.admin.durations import in_words
 from django_workflows.models import Run
 from django_workflows.store.database import alias
-from django_workflows.store.health import fresh_workers
 from django_workflows.store.queue_waits import COUNTED, oldest_run
 
 
@@ -37,29 +36,22 @@ def panel(view: View) -> dict[str, Any]:
     cards += [_open(status) for status in Run.OPEN]
     cards += [_oldest(view), _blocked(view)]
     if view.may_view("worker"):
-        cards.append(_workers())
+        cards.append(_workers(view))
     return {"cards": cards}
-
-
-def _list_url(**filters: str) -> str:
-    """The list of the runs, narrowed by its own filters."""
-    url = reverse("admin:django_workflows_run_changelist")
-    return f"{url}?{urlencode(filters)}"
 
 
 def _started(view: View) -> Card:
     count = whole(sum(map(sum, view.runs.by_status.values())))
     if view.runs.sampled is not None:
         count = _("about %(count)s") % {"count": count}
-    url = _list_url(created_within=view.period.key)
+    url = runs_url(created_within=view.period.key)
     return Card(_("Runs started"), count, url)
 
 
 def _failures(view: View) -> Card:
     share = failure_rate(view)
     value = _("none ended") if share is None else percent(share)
-    url = _list_url(status=Run.Status.FAILED, created_within=view.period.key)
-    return Card(_("Failure rate"), value, url, is_bad=bool(share))
+    return Card(_("Failure rate"), value, failed_url(view), is_bad=bool(share))
 
 
 def _open(status: Run.Status) -> Card:
@@ -67,7 +59,7 @@ def _open(status: Run.Status) -> Card:
     runs = Run.objects.using(alias()).filter(status=status).order_by()
     count = runs.values("pk")[:COUNTED].count()
     label = _("Now %(status)s") % {"status": status.label}
-    return Card(label, at_most(count, COUNTED), _list_url(status=status))
+    return Card(label, at_most(count, COUNTED), runs_url(status=status))
 
 
 def _oldest(view: View) -> Card:
@@ -75,7 +67,7 @@ def _oldest(view: View) -> Card:
     label = _("Oldest waiting run")
     waits = [(w.oldest_run_at, w) for w in view.waits if w.oldest_run_at is not None]
     if not waits:
-        return Card(label, _("none"))
+        return Card(label, pgettext("run", "none"))
     since, wait = min(waits, key=lambda each: each[0])
     run = oldest_run(wait, view.now)
     url = "" if run is None else run_url(run)
@@ -89,7 +81,7 @@ def _blocked(view: View) -> Card:
     return Card(_("Blocked"), at_most(count, COUNTED), url, is_bad=bool(count))
 
 
-def _workers() -> Card:
-    count = fresh_workers().count()
+def _workers(view: View) -> Card:
+    count = len(view.workers)
     url = reverse("admin:django_workflows_worker_changelist")
     return Card(_("Workers alive"), whole(count), url, is_bad=not count)

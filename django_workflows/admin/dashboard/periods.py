@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.timezone import get_current_timezone, localtime
 from django.utils.translation import gettext, gettext_lazy
 
-from django_workflows.admin.charts import Column
+from django_workflows.admin.dashboard.charts import Column
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 

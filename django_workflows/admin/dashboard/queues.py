@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import at_most
 from django_workflows.admin.durations import in_words
-from django_workflows.store.health import fresh_workers
 from django_workflows.store.queue_waits import COUNTED
 
 
@@ -27,8 +26,7 @@ class Line:
 
 def panel(view: View) -> dict[str, Any]:
     """All queues in which something is due."""
-    names = fresh_workers().order_by().values_list("queues", flat=True)
-    served = {queue for queues in names for queue in queues.split(",")}
+    served = view.served_queues
     lines = [
         Line(
             wait.name,

@@ -11,6 +11,7 @@ from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.durations import in_words
 from django_workflows.models import Schedule
 from django_workflows.store.database import alias
+from django_workflows.store.rendering import schedule_error
 
 #: Schedules that are shown.
 _MOST = 8
@@ -36,7 +37,7 @@ def panel(view: View) -> dict[str, Any] | None:
         assert schedule.next_run_at is not None
         left = schedule.next_run_at - view.now
         due_in = in_words(left) if left.total_seconds() > 0 else ""
-        error = schedule.last_error
+        error = schedule_error(schedule)
         if error and not view.shows_payloads:
             error = _("The last start failed.")
         lines.append(Line(schedule, due_in, error))

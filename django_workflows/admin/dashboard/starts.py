@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from django_workflows.admin.charts import Series, stacked_bars
+from django_workflows.admin.dashboard.charts import Series, stacked_bars
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import whole
 from django_workflows.models import Run
@@ -35,15 +35,6 @@ def panel(view: View) -> dict[str, Any]:
     return {
         "title": _("Runs started, by their status now"),
         "chart": stacked_bars(view.columns, series, whole),
-        "note": note(view),
+        "note": view.estimate,
         "empty": _("No run was started in this period."),
-    }
-
-
-def note(view: View) -> str:
-    """What the numbers are estimated from; empty if every run was counted."""
-    if view.runs.sampled is None:
-        return ""
-    return _("There are too many to count: estimated from %(count)s runs.") % {
-        "count": whole(view.runs.sampled)
     }

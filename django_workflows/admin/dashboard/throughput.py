@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from django_workflows.admin.charts import NARROW, Series, added, lines
+from django_workflows.admin.dashboard.charts import NARROW, Series, added, lines
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.dashboard.writing import whole
 from django_workflows.store.event_sample import ENDS, EVENTS, STARTS, STEP_ENDS

@@ -8,15 +8,17 @@ from functools import cached_property
 
 from django.db.models.functions import Left
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
-from django_workflows.admin.charts import Column
+from django_workflows.admin.dashboard.charts import Column
 from django_workflows.admin.dashboard.periods import Period
+from django_workflows.admin.dashboard.writing import whole
 from django_workflows.admin.permissions import may_see_payloads, may_view
-from django_workflows.models import Run
+from django_workflows.models import Run, Worker
 from django_workflows.store.activity import RunCounts, runs_by_status
 from django_workflows.store.database import alias
 from django_workflows.store.event_sample import Sample
-from django_workflows.store.health import database_now
+from django_workflows.store.health import database_now, fresh_workers, queues_of
 from django_workflows.store.queue_waits import COUNTED, QueueWait, waits_of_queues
 
 #: Characters of what blocks a run that are read.
@@ -69,10 +71,30 @@ class View:
         """The runs started in the period, by status."""
         return runs_by_status(self.edges, self.sample)
 
+    @property
+    def estimate(self) -> str:
+        """What the numbers of runs are estimated from, in a sentence; empty if every
+        run was counted."""
+        if self.runs.sampled is None:
+            return ""
+        return _("There are too many to count: estimated from %(count)s runs.") % {
+            "count": whole(self.runs.sampled)
+        }
+
     @cached_property
     def waits(self) -> list[QueueWait]:
         """What is due in the queues."""
         return waits_of_queues(self.now)
+
+    @cached_property
+    def workers(self) -> list[Worker]:
+        """The workers that are alive, with their queues."""
+        return list(fresh_workers().order_by().only("queues"))
+
+    @property
+    def served_queues(self) -> set[str]:
+        """The queues that have a worker now."""
+        return queues_of(self.workers)
 
     @cached_property
     def blocked(self) -> list[Run]:

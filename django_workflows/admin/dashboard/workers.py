@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from django_workflows.admin.dashboard.view import View
 from django_workflows.admin.workers.state import newest_code, state_of
@@ -23,7 +23,7 @@ def panel(view: View) -> dict[str, Any] | None:
     newest = newest_code()
     found = list(workers.order_by("-started_at")[: _MOST + 1])
     return {
-        "title": _("Workers"),
+        "title": pgettext("workflows", "Workers"),
         "lines": [state_of(worker, view.now, newest) for worker in found[:_MOST]],
         "is_cut": len(found) > _MOST,
     }

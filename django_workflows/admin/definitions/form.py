@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_workflows.admin.forms.fields import parse_json
+from django_workflows.admin.forms.json_text import loss_in, parse_json
+from django_workflows.core.rendering import to_json
 from django_workflows.definitions.classes import classes
 from django_workflows.definitions.reading import examine
 from django_workflows.definitions.schema import WorkflowDefinition
@@ -56,6 +57,8 @@ class DefinitionForm(forms.Form):
             # What the API shows can be pasted here.
             data = {name: value for name, value in data.items() if name != "version"}
         definition, problems = examine(data)
+        if lost := loss_in(text):
+            problems = [*problems, lost]
         if isinstance(data, dict):
             problems = [*problems, *self._problems_of_id(data.get("id"))]
         if problems or definition is None:
@@ -100,5 +103,5 @@ class DefinitionForm(forms.Form):
 
 
 def pretty(definition: WorkflowDefinition) -> str:
-    """A definition as people edit it."""
-    return json.dumps(definition.content(), ensure_ascii=False, indent=2)
+    """A definition as people edit it, redacted."""
+    return json.dumps(to_json(definition.content()), ensure_ascii=False, indent=2)

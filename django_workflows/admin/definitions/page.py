@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 
 from django_workflows.admin.definitions.form import pretty
 from django_workflows.admin.definitions.graphs import picture_of
-from django_workflows.admin.permissions import may
+from django_workflows.admin.permissions import may, may_view
 from django_workflows.definitions.classes import classes
-from django_workflows.definitions.interpreter import WORKFLOW
 from django_workflows.definitions.schema import WorkflowDefinition
 from django_workflows.definitions.storing import Current, versions_of
 from django_workflows.models import Definition, Run
+from django_workflows.replay.registry import EXECUTING
 from django_workflows.store.attributes import attribute_is
 from django_workflows.store.database import alias
 
@@ -52,7 +52,7 @@ def page_of(
     current_id = None if current is None else current.row_id
     is_current = current is not None and (row is None or row.pk == current_id)
     defined = classes.get(definition.id)
-    sees_runs = request.user.has_perm("django_workflows.view_run")
+    sees_runs = may_view(request, "run")
     return {
         "definition": definition,
         "original": row,
@@ -118,6 +118,6 @@ def _diff(one: WorkflowDefinition, other: WorkflowDefinition) -> str:
 
 def _runs(definition_id: str) -> list[Run]:
     runs = Run.objects.using(alias()).filter(
-        attribute_is("definition", definition_id), workflow=WORKFLOW
+        attribute_is("definition", definition_id), workflow=EXECUTING
     )
     return list(runs.order_by("-created_at", "-id")[:SHOWN])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin import SimpleListFilter, display
+from django.contrib.admin import display
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import column, time_html
-from django_workflows.admin.keyset import LongListAdmin, RelatedFilter
+from django_workflows.admin.filters import ChoiceFilter, RelatedFilter, without_nul
+from django_workflows.admin.keyset import LongListAdmin
 from django_workflows.models import Event
 from django_workflows.replay import events as log
 
@@ -29,14 +30,11 @@ class RunFilter(RelatedFilter):
     title = gettext_lazy("run")
     parameter_name = "run"
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> QuerySet[Any] | None:
-        chosen = self.value()
-        return None if chosen is None else _log_of(queryset, chosen)
+    def narrowed(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return _log_of(rows, value)
 
 
-class TypeFilter(SimpleListFilter):
+class TypeFilter(ChoiceFilter):
     """Events of a type, in the log of a run: among all events no index finds them."""
 
     title = gettext_lazy("type")
@@ -48,15 +46,6 @@ class TypeFilter(SimpleListFilter):
         if self.value() is not None:
             raise IncorrectLookupParameters
         return []
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> QuerySet[Any] | None:
-        if self.value() is None:
-            return None
-        if self.value() not in log.ALL:
-            raise IncorrectLookupParameters
-        return queryset.filter(type=self.value())
 
 
 class EventList(LongListAdmin[Event]):
@@ -101,6 +90,4 @@ def _run_of(request: HttpRequest) -> str:
 
 
 def _log_of(events: QuerySet[Any], run_id: str) -> QuerySet[Any]:
-    if "\0" in run_id:
-        raise IncorrectLookupParameters
-    return events.filter(run_id=run_id, seq__isnull=False)
+    return events.filter(run_id=without_nul(run_id), seq__isnull=False)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.forms.json_text import parse_json
 from django_workflows.core.durations import to_seconds, to_text
 
 
-class DurationField(forms.CharField):
+class SecondsField(forms.CharField):
     """A length of time, written as text such as "5m"; its value is in seconds."""
 
     def __init__(self, **options: Any) -> None:
@@ -37,8 +37,8 @@ class DurationField(forms.CharField):
         """Those of a text do not fit."""
 
 
-class JsonField(forms.CharField):
-    """JSON of one type, written as text; empty text is an empty list or object."""
+class CollectionField(forms.CharField):
+    """A list or an object, written as JSON; empty text is an empty one."""
 
     def __init__(self, kind: type[list[Any] | dict[str, Any]]) -> None:
         attrs = {"rows": 4, "class": "vLargeTextField dw-json", "spellcheck": "false"}
@@ -72,48 +72,6 @@ class MomentField(forms.DateTimeField):
         attrs = {"type": "datetime-local", "step": "1"}
         widget = forms.DateTimeInput(attrs, format="%Y-%m-%dT%H:%M:%S")
         super().__init__(widget=widget, **options)
-
-
-def parse_json(text: str) -> Any:
-    """What a text in JSON says, if JSON can say it again. Raises ValidationError that
-    names the place."""
-    try:
-        value = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_without_doubles,
-        )
-        json.dumps(value)
-    except json.JSONDecodeError as error:
-        values = {"line": error.lineno, "column": error.colno, "message": error.msg}
-        message = _("This is no JSON: line %(line)d, column %(column)d: %(message)s")
-        raise ValidationError(message % values) from None
-    except RecursionError:
-        message = _("This is no JSON that can be read: it is nested too deeply.")
-        raise ValidationError(message) from None
-    except ValueError as error:
-        message = _("This is no JSON: %(message)s") % {"message": error}
-        raise ValidationError(message) from None
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(_("JSON knows no %(name)s") % {"name": name})
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(_("the number %(number)s is too large") % {"number": text})
-    return number
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(_("an object has a key twice"))
-    return found
 
 
 def _is_number(text: str) -> bool:

@@ -16,7 +16,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from django_workflows.admin.forms.fields import parse_json
+from django_workflows.admin.forms.json_text import parse_json
 
 #: Nothing was typed. What that means is for the form to say.
 EMPTY: Any = type("_Empty", (), {"__repr__": lambda self: "EMPTY"})()

@@ -15,6 +15,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def is_text(schema: Mapping[str, Any]) -> bool:
+    """Whether it allows any text."""
     return (
         schema.get("type") == "string"
         and "format" not in schema
@@ -23,6 +24,7 @@ def is_text(schema: Mapping[str, Any]) -> bool:
 
 
 def is_decimal(schema: Mapping[str, Any]) -> bool:
+    """Whether it is pydantic's for a Decimal: a number, or a text that is one."""
     choices = alternatives_of(schema)
     kinds = [(each.get("type"), each.get("format")) for each in choices]
     return kinds == [("number", None), ("string", "decimal")]
@@ -45,6 +47,7 @@ def choices_of(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def alternatives_of(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of a union; none for any other."""
     for key in ("anyOf", "oneOf"):
         listed = schema.get(key)
         if isinstance(listed, list):

@@ -2,115 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin import display
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_workflows.admin.addresses import hook_url, run_url
-from django_workflows.admin.base import time_html
-from django_workflows.admin.hooks.forms import OpenHook, hook_form, metadata_of, send
-from django_workflows.admin.keyset import LongListAdmin
-from django_workflows.admin.permissions import may, may_see_payloads
+from django_workflows.admin.durations import time_apart
+from django_workflows.admin.hooks.forms import OpenHook, hook_form, send
+from django_workflows.admin.hooks.list import HookList
+from django_workflows.admin.permissions import may, may_see_payloads, may_view
 from django_workflows.conf import conf
 from django_workflows.core.webhooks import webhook_url
 from django_workflows.errors import HookNotFoundError
-from django_workflows.models import Event, Hook
+from django_workflows.http.discretion import takes_payloads
+from django_workflows.models import Event, Hook, Run
 from django_workflows.replay import events as log
 from django_workflows.store.database import alias
+from django_workflows.store.health import database_now
 from django_workflows.store.hooks import NotValidatedHereError
 
 
-class KindFilter(admin.SimpleListFilter):
-    """Plain hooks, or webhooks."""
-
-    title = gettext_lazy("kind")
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("plain", _("plain")), ("webhook", _("webhook"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Hook]) -> Any:
-        if self.value() == "plain":
-            return queryset.filter(webhook="")
-        if self.value() == "webhook":
-            return queryset.exclude(webhook="")
-        return queryset
-
-
 @admin.register(Hook)
-class HookAdmin(LongListAdmin[Hook]):
+class HookAdmin(HookList):
     """Hooks that are open; their rows are gone when they are disposed of."""
 
     change_form_template = "admin/django_workflows/hook/page.html"
-    ordering = ("-created_at", "-id")
-    list_filter = (KindFilter,)
-    list_select_related = ("run",)
-    list_display_links = ("id",)
-    # Not used as such, see `get_search_results`; without it there is no search.
-    search_fields = ("id",)
-    search_help_text = gettext_lazy("The id of a hook, or of its run.")
-
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        shown = ("id", "run_link", "kind", "created")
-        return (*shown, "says") if may_see_payloads(request) else shown
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Hook]:
-        return super().get_queryset(request).defer("run__seed")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Hook], search_term: str
-    ) -> tuple[QuerySet[Hook], bool]:
-        term = search_term.strip().replace("\0", "")
-        if not term:
-            return queryset, False
-        # Not by tokens: what is searched for stands in the logs of web servers.
-        return queryset.filter(Q(pk=term) | Q(run_id=term)), False
-
-    @display(description=gettext_lazy("run"))
-    def run_link(self, hook: Hook) -> str:
-        return format_html(
-            '<a href="{}">{} <span class="dw-run-id">{}</span></a>',
-            run_url(hook.run_id),
-            hook.run.title,
-            hook.run_id,
-        )
-
-    @display(description=gettext_lazy("kind"))
-    def kind(self, hook: Hook) -> str:
-        return _("webhook") if hook.webhook else _("plain")
-
-    @display(description=gettext_lazy("created"))
-    def created(self, hook: Hook) -> str:
-        return time_html(hook.created_at)
-
-    @display(description=gettext_lazy("what it says"))
-    def says(self, hook: Hook) -> str | None:
-        metadata = metadata_of(hook)
-        return metadata.beginning if metadata else None
 
     def get_urls(self) -> list[URLPattern]:
         """`hook/<id>/resume/`, before Django's own."""
-        resume = path(
-            "<path:object_id>/resume/",
-            self.admin_site.admin_view(self.resume_view),
-            name="django_workflows_hook_resume",
-        )
-        return [resume, *super().get_urls()]
+        return [self.own_url("resume", self.resume_view), *super().get_urls()]
 
     def change_view(
         self,
@@ -128,8 +56,8 @@ class HookAdmin(LongListAdmin[Hook]):
         """The page of a hook, with the form that resumes it."""
         return self._context(request, OpenHook(row, request))
 
+    @takes_payloads
     @method_decorator(csrf_protect)
-    @method_decorator(sensitive_post_parameters())
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def resume_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send a payload, and go to the run; on the hook's page, if it is wrong.
@@ -137,7 +65,7 @@ class HookAdmin(LongListAdmin[Hook]):
         `?run=` is where to go if the hook is gone.
         """
         hook = self._find(unquote(object_id))
-        sees = self.has_view_permission(request) or _sees_runs(request)
+        sees = self.has_view_permission(request) or may_view(request, "run")
         if not (sees and may(request, "resume")):
             raise PermissionDenied
         if hook is None:
@@ -152,7 +80,8 @@ class HookAdmin(LongListAdmin[Hook]):
         except NotValidatedHereError:
             run = None  # the page says why
         if run is None:
-            return self._show(request, OpenHook(hook, request, form))
+            context = self._context(request, OpenHook(hook, request, form))
+            return self.page(request, "hook/page.html", context)
         messages.success(request, _("The payload has been sent to the run."))
         return self._leave(request, run.pk)
 
@@ -172,22 +101,12 @@ class HookAdmin(LongListAdmin[Hook]):
         return self._leave(request, request.GET.get("run", ""))
 
     def _leave(self, request: HttpRequest, run_id: str) -> HttpResponse:
-        if run_id and _sees_runs(request):
+        if run_id and may_view(request, "run"):
             return HttpResponseRedirect(run_url(run_id))
         if self.has_view_permission(request):
             url = reverse("admin:django_workflows_hook_changelist")
             return HttpResponseRedirect(url)
         return HttpResponseRedirect(reverse("admin:index"))
-
-    def _show(self, request: HttpRequest, opened: OpenHook) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            **self._context(request, opened),
-            "opts": self.opts,
-            "original": opened.hook,
-            "has_view_permission": self.has_view_permission(request),
-        }
-        return TemplateResponse(request, self.change_form_template, context)
 
     def _context(self, request: HttpRequest, opened: OpenHook) -> dict[str, Any]:
         hook = opened.hook
@@ -200,16 +119,13 @@ class HookAdmin(LongListAdmin[Hook]):
             "subtitle": hook.pk,
             "opened": opened,
             "hook": hook,
-            "run": hook.run,
-            "run_url": run_url(hook.run_id) if _sees_runs(request) else "",
-            "webhook": json.loads(hook.webhook) if hook.webhook else None,
+            "age": time_apart(hook.created_at, database_now()),
+            "run": Run.objects.using(alias()).filter(pk=hook.run_id).first(),
+            "run_url": run_url(hook.run_id) if may_view(request, "run") else "",
+            "webhook": hook.facts,
             "address": _address(request, hook),
             "media": self.media + opened.form.media if opened.form else self.media,
         }
-
-
-def _sees_runs(request: HttpRequest) -> bool:
-    return request.user.has_perm("django_workflows.view_run")
 
 
 def _address(request: HttpRequest, hook: Hook) -> str:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin.utils import quote
-from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_variables
 from pydantic import ValidationError as PydanticError
 
 from django_workflows.admin.addresses import hook_url
 from django_workflows.admin.forms.schema_forms import SchemaForm, form_for
-from django_workflows.admin.payloads import Payload, payload_of
+from django_workflows.admin.payloads import Payload, payload_of, payload_text
 from django_workflows.admin.permissions import may, may_see_payloads
-from django_workflows.admin.runs.steering import SENT, log_change, noted
+from django_workflows.core.details import UNREADABLE
 from django_workflows.core.problems import problems_by_field
-from django_workflows.core.rendering import metadata_to_json
+from django_workflows.core.rendering import metadata_to_json, text_to_show
 from django_workflows.errors import HookNotFoundError, WorkflowError
 from django_workflows.models import Hook, Run
 from django_workflows.replay.defined_hooks import IDENTITY
-from django_workflows.store.database import alias
 from django_workflows.store.hooks import (
     NotValidatedHereError,
     find_validator,
-    resume_this_hook,
     validated,
 )
+from django_workflows.store.people import steering as people
+from django_workflows.store.people.actors import actor_of
 
 
 @dataclass
@@ -77,9 +74,17 @@ class OpenHook:
     @cached_property
     def expects(self) -> str:
         """The name of the Python type of its payloads; empty if anything goes."""
-        if not self.hook.schema:
-            return ""
-        return str(json.loads(self.hook.schema).get(IDENTITY, ""))
+        return str((self.hook.expects or {}).get(IDENTITY, ""))
+
+    @cached_property
+    def unreadable(self) -> Payload | None:
+        """What somebody has damaged of its row, as it is; None if that is nothing, or
+        hidden."""
+        found = [self.hook.facts or {}, self.hook.expects or {}]
+        texts = [each[UNREADABLE] for each in found if UNREADABLE in each]
+        if not texts or not self.shows_payloads:
+            return None
+        return payload_text("\n".join(map(text_to_show, texts)))
 
     @cached_property
     def refusal(self) -> str:
@@ -88,6 +93,8 @@ class OpenHook:
             return _("This is a webhook: it takes requests that are sent to its URL.")
         if not may(self.request, "resume"):
             return _("You may not send payloads to hooks.")
+        if not self.expects and self.hook.schema:
+            return _("No payload can be sent: what it expects cannot be read.")
         try:
             find_validator(self.hook)
         except NotValidatedHereError:
@@ -115,21 +122,18 @@ def metadata_of(hook: Hook) -> Payload | None:
     is nothing."""
     if hook.sealed_metadata is None:
         return None
-    webhook = json.loads(hook.webhook) if hook.webhook else None
-    plain = metadata_to_json(bytes(hook.sealed_metadata), webhook)
+    plain = metadata_to_json(bytes(hook.sealed_metadata), hook.facts)
     return None if plain is None else payload_of(plain)
 
 
 def hook_form(hook: Hook, data: Any = None) -> SchemaForm:
     """The form for a payload of this hook."""
-    schema = json.loads(hook.schema) if hook.schema else None
     # A page may show several.
-    return form_for(schema)(data, auto_id=f"{hook.pk}-%s")
+    return form_for(hook.expects)(data, auto_id=f"{hook.pk}-%s")
 
 
-@sensitive_variables()
 def send(request: HttpRequest, hook: Hook, form: SchemaForm) -> Run | None:
-    """Send what was entered, and note in the admin's log who did it.
+    """Send what was entered, noted under the user's name.
 
     Returns the run that has it now; None if something is wrong with what was entered,
     which the form says by then. Raises HookNotFoundError and NotValidatedHereError.
@@ -138,7 +142,7 @@ def send(request: HttpRequest, hook: Hook, form: SchemaForm) -> Run | None:
         return None
     try:
         payload = validated(hook, form.value())
-        return noted(lambda: _send(request, hook, payload))
+        return people.send(actor_of(request.user), hook, payload)
     except PydanticError as error:
         form.add_problems(problems_by_field(error))
     except (HookNotFoundError, NotValidatedHereError):
@@ -146,11 +150,3 @@ def send(request: HttpRequest, hook: Hook, form: SchemaForm) -> Run | None:
     except WorkflowError as error:  # too large, say
         form.add_error(None, str(error))
     return None
-
-
-@sensitive_variables()
-def _send(request: HttpRequest, hook: Hook, payload: Any) -> Run:
-    with transaction.atomic(using=alias()):
-        run = resume_this_hook(hook, payload)
-        log_change(request, run, f"{SENT}: {hook.pk}")
-    return run

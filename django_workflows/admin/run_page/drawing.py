@@ -18,7 +18,12 @@ _BEGIN = (
 _HATCHED = ("failed", "timed_out")
 
 
-def chart(bars: Iterable[Bar], marks: Sequence[tuple[str, str]] = ()) -> SafeString:
+def chart(
+    bars: Iterable[Bar],
+    marks: Sequence[tuple[str, str]] = (),
+    *,
+    has_folds: bool = False,
+) -> SafeString:
     """A row of the timeline. Marks are places of vertical lines, and what they mean."""
     parts = [_BEGIN]
     for bar in bars:
@@ -31,5 +36,7 @@ def chart(bars: Iterable[Bar], marks: Sequence[tuple[str, str]] = ()) -> SafeStr
     for x, text in marks:
         parts.append(f"<g><title>{escape(text)}</title>")
         parts.append(f'<line class="dw-tl-mark" x1="{x}" x2="{x}" y1="0" y2="20"/></g>')
+    if has_folds:
+        parts.append('<use href="#dw-tl-folds"/>')
     parts.append("</svg>")
     return mark_safe("".join(parts))  # noqa: S308 (texts are escaped)

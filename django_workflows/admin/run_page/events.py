@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
+from django_workflows.admin.addresses import event_url
+from django_workflows.admin.events.details import said_by
 from django_workflows.admin.payloads import Payload, payload_of
-from django_workflows.admin.run_page.addresses import Address, address
-from django_workflows.admin.run_page.sealed import (
-    is_too_large,
-    payload_in,
-    with_payloads,
+from django_workflows.admin.permissions import may_view
+from django_workflows.admin.run_page.addresses import (
+    EVENTS_PARAMETERS,
+    address,
+    events_addresses,
 )
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Event
 from django_workflows.replay import events as log
-from django_workflows.store.database import alias, to_datetime
+from django_workflows.store.database import alias
 from django_workflows.store.paging import Cursor, Page, read_page
-from django_workflows.store.rendering import data_json
+from django_workflows.store.short_payloads import (
+    is_too_large,
+    payload_in,
+    with_payloads,
+)
 
 #: Events of a page, and at most so many that nobody has taken in yet.
 EVENTS = 50
 _ANCHOR = "events"
-#: Details that are times, in microseconds.
-_TIMES = {"due", "retry_at", "cut_at"}
-#: Parameters of this panel.
-_OWN = ("type", "of", "after", "before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,6 @@ class Row:
     url: str | None
 
 
-def events_addresses(request: HttpRequest) -> Callable[[str], str]:
-    """For ids of steps, timers, hooks and children the run's page with their events."""
-    page = Address(request, _ANCHOR, *_OWN)
-    return lambda correlation_id: page.to(of=correlation_id)
-
-
-def said_by(event: Event, workflow: str) -> dict[str, Any]:
-    """What an event of a run of this workflow says, with times as people read them."""
-    data = data_json(event, workflow)
-    for name in _TIMES & set(event.details):
-        if isinstance(data[name], int):
-            data[name] = localtime(to_datetime(data[name])).isoformat(" ")
-    return data
-
-
 def panel(subject: Subject) -> dict[str, Any]:
     """A page of the log, of the type and about what the address asks for."""
     request = subject.request
@@ -92,6 +77,7 @@ def panel(subject: Subject) -> dict[str, Any]:
     rows = _Rows(subject)
     unread = events.filter(seq__isnull=True).order_by("pk")[:EVENTS]
     return {
+        "title": _("Events"),
         "rows": [rows.row(each) for each in page.rows],
         "unread": [rows.row(each) for each in unread],
         "links": _links(request, page),
@@ -100,7 +86,7 @@ def panel(subject: Subject) -> dict[str, Any]:
         "about": about,
         "about_name": rows.names.get(about, ""),
         "kept": _kept(request),
-        "all": address(request, _ANCHOR, **dict.fromkeys(_OWN)),
+        "all": address(request, _ANCHOR, **dict.fromkeys(EVENTS_PARAMETERS)),
         "is_filtered": bool(about) or kind in log.ALL,
     }
 
@@ -155,19 +141,20 @@ class _Rows:
             for mark in subject.timeline.marks
             if mark.cut is not None and mark.seq is not None
         ]
-        self._has_pages = subject.request.user.has_perm("django_workflows.view_event")
+        self._has_pages = may_view(subject.request, "event")
 
     def row(self, event: Event) -> Row:
         shows = self._subject.shows_payloads
         has_payload = payload_in(event) is not None or is_too_large(event)
         event.payload = payload_in(event) if shows else None
-        details = said_by(event, self._subject.run.workflow)
+        workflow = self._subject.run.workflow
+        details = said_by(event, workflow, shows_payloads=shows)
         name = self.names.get(event.correlation_id, "")
         if not name and not event.type.startswith("hook_"):  # whose names are tokens
             name = str(details.get("name", ""))
         url = None
         if self._has_pages:
-            url = reverse("admin:django_workflows_event_change", args=[event.pk])
+            url = event_url(event.pk)
         return Row(
             str(event.pk),
             event.seq,

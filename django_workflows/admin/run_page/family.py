@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Event, Run
@@ -55,6 +56,7 @@ def panel(subject: Subject) -> dict[str, Any] | None:
         return None
     counts = count(run) if tree else None
     return {
+        "title": _("Related runs"),
         **shown,
         "has_facts": any(shown.values()),
         "tree": tree,
@@ -97,7 +99,7 @@ def _runs() -> QuerySet[Run]:
 
 
 def _rows(runs: QuerySet[Run]) -> QuerySet[Run]:
-    shown = ("workflow", "attributes", "status")
+    shown = ("workflow", "attributes", "status", "blocked_reason", "is_waiting")
     return runs.only(*shown, "parent", "created_at", "finished_at")
 
 

@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 SHORTEST = 0.001
 #: What is shorter than this, in percent, is drawn as if it had this width.
 NARROWEST = 0.5
+#: Ticks of the axis, at most, but for one at its end.
+_TICKS = 7
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Distances between ticks, above those of 1, 2 or 5 times a power of ten.
 _STEPS = (
@@ -54,7 +56,9 @@ class Window:
     def moved(self, part: float, whole: Window) -> Window:
         """The window moved by a part of its length, to the left if it is negative."""
         by = self.length * part
-        return Window(self.begin + by, self.end + by).within(whole)
+        by = min(max(by, whole.begin - self.begin), whole.end - self.end)
+        # Sums are not exact: what cannot be moved is the same.
+        return Window(self.begin + by, self.end + by).within(whole) if by else self
 
     def within(self, whole: Window) -> Window:
         """The window, moved and cut so that it lies within another one."""
@@ -89,17 +93,27 @@ class Tick:
     anchor: str
 
 
-def ticks(window: Window, most: int = 7) -> list[Tick]:
-    """At round times, at most so many."""
+def ticks(window: Window) -> list[Tick]:
+    """At round times."""
+    found = []
+    for time, text in round_times(window, _TICKS):
+        place = window.percent(time)
+        found.append(Tick(percent(place), text, anchor_at(place)))
+    return found
+
+
+def round_times(window: Window, most: int) -> list[tuple[float, str]]:
+    """Round times in a window, at most so many, and what they are in words."""
     step = _step(window.length / most)
     first = math.ceil(window.begin / step - 1e-9)
     last = math.floor(window.end / step + 1e-9)
-    found = []
-    for number in range(first, last + 1):
-        place = window.percent(number * step)
-        anchor = "start" if place < 5 else "end" if place > 95 else "middle"
-        found.append(Tick(percent(place), time_text(number * step, step), anchor))
-    return found
+    numbers = range(first, last + 1)
+    return [(number * step, time_text(number * step, step)) for number in numbers]
+
+
+def anchor_at(place: float) -> str:
+    """Where a text lies with respect to its place, so that it is within the picture."""
+    return "start" if place < 5 else "end" if place > 95 else "middle"
 
 
 def _step(least: float) -> float:

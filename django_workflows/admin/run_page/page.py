@@ -6,12 +6,14 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from django_workflows.admin.panels import panels_of
 from django_workflows.admin.run_page import (
     cause,
     events,
     family,
     graph,
     hooks,
+    past_hooks,
     people,
     spent,
     steps,
@@ -24,33 +26,26 @@ from django_workflows.admin.run_page.subject import Subject
 from django_workflows.models import Run
 
 #: Modules of this package. Each has a function `panel(subject)`, which returns what the
-#: template of its name in `admin/django_workflows/run/` shows, or None if there is
-#: nothing to show.
+#: template of its name in `admin/django_workflows/run/` shows, and a `title`; or None
+#: if there is nothing to show. First comes what somebody may have to do.
 PANELS = (
     summary,
     cause,
-    people,
     hooks,
+    people,
     graph,
     timeline,
-    spent,
     values,
-    family,
     steps,
+    spent,
+    family,
     streams,
+    past_hooks,
     events,
 )
 
 
 def context_of(request: HttpRequest, run: Run) -> dict[str, Any]:
     """What the page of a run shows to a user."""
-    subject = Subject(request, run)
-    panels = []
-    for module in PANELS:
-        shown = module.panel(subject)
-        if shown is not None:
-            name = module.__name__.rpartition(".")[2]
-            template = f"admin/django_workflows/run/{name}.html"
-            panels.append({"name": name, "template": template, **shown})
-    names = {"title": run.title, "subtitle": run.pk}
-    return {"run": run, "panels": panels, **names}
+    panels = panels_of(PANELS, Subject(request, run), "run")
+    return {"run": run, "panels": panels, "title": run.title, "subtitle": run.pk}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.functional import Promise
@@ -34,6 +34,7 @@ KINDS: dict[str, str | Promise] = {
     "wait": gettext_lazy("sleeping and timers"),
     "own": gettext_lazy("the workflow's own code, and what lies between"),
 }
+_RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
 #: Steps named.
 _MOST = 5
 
@@ -82,7 +83,8 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     said = {"what": most["label"], "took": most["took"], "total": total}
     sentence = _("Most of it was %(what)s: %(took)s of %(total)s.") % said
     steps = longest_steps(timeline.operations, end)
-    return {"sentence": sentence, "rows": rows, "steps": steps}
+    title = _("Where the time went")
+    return {"title": title, "sentence": sentence, "rows": rows, "steps": steps}
 
 
 def shares(
@@ -109,25 +111,29 @@ def shares(
     if is_blocked:
         since = _last(operations, marks, started_at or created_at, end)
         intervals.append(("blocked", since, end))
-    changes: list[tuple[datetime, str, int]] = []
+    changes: list[tuple[datetime, int, int]] = []
     for kind, begins, ends in intervals:
         begins, ends = max(begins, created_at), min(ends, end)
         if begins < ends:
-            changes += [(begins, kind, 1), (ends, kind, -1)]
-    changes.sort(key=lambda change: change[0])
-    spent = dict.fromkeys(KINDS, 0.0)
-    going_on = dict.fromkeys(KINDS, 0)
-    last = created_at
-    for time, kind, step in changes:
+            changes += [(begins, _RANKS[kind], 1), (ends, _RANKS[kind], -1)]
+    changes.sort()
+    spent, going_on = [timedelta()] * len(KINDS), [0] * len(KINDS)
+    foremost, last = _RANKS["own"], created_at
+    for time, rank, step in changes:
         if time > last:
-            spent[_foremost(going_on)] += (time - last).total_seconds()
+            spent[foremost] += time - last
             last = time
-        going_on[kind] += step
-    spent["own"] += (end - last).total_seconds()
+        going_on[rank] += step
+        if step > 0:
+            foremost = min(foremost, rank)
+        elif rank == foremost and not going_on[rank]:
+            rest = (each for each, count in enumerate(going_on) if count)
+            foremost = next(rest, _RANKS["own"])
+    spent[_RANKS["own"]] += end - last
     found = [
-        Share(kind, seconds, 100 * seconds / total)
-        for kind, seconds in spent.items()
-        if seconds > 0
+        Share(kind, time.total_seconds(), 100 * time.total_seconds() / total)
+        for kind, time in zip(KINDS, spent, strict=True)
+        if time
     ]
     return sorted(found, key=lambda share: -share.seconds)
 
@@ -150,13 +156,6 @@ def longest_steps(
         for name, length in longest
         if length > 0
     ]
-
-
-def _foremost(going_on: dict[str, int]) -> str:
-    for kind, count in going_on.items():
-        if count:
-            return kind
-    return "own"
 
 
 def _last(

@@ -10,18 +10,19 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
 
 from django_workflows.admin.payloads import Payload, payload_of
 from django_workflows.admin.run_page.addresses import address
-from django_workflows.admin.run_page.sealed import (
-    is_too_large,
-    payload_in,
-    with_payloads,
-)
 from django_workflows.admin.run_page.subject import Subject
 from django_workflows.core.rendering import payload_to_json
 from django_workflows.models import Stream, StreamChunk
 from django_workflows.store.database import alias
+from django_workflows.store.short_payloads import (
+    is_too_large,
+    payload_in,
+    with_payloads,
+)
 
 #: Streams of a page, and the last chunks of each.
 STREAMS = 20
@@ -63,6 +64,7 @@ def panel(subject: Subject) -> dict[str, Any] | None:
     url = _sse_url(subject)
     followed = subject.request.GET.get("follow") if url else None
     return {
+        "title": _("Streams"),
         "streams": [
             Shown(
                 stream.pk,

@@ -3,68 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from django_workflows.admin.addresses import run_url
 from django_workflows.admin.durations import in_words
-from django_workflows.admin.run_page.addresses import Address, part_of
-from django_workflows.admin.run_page.drawing import chart
-from django_workflows.admin.run_page.events import events_addresses
+from django_workflows.admin.run_page.addresses import Address, address
+from django_workflows.admin.run_page.choices import Choices
+from django_workflows.admin.run_page.folds import Folded, folded
 from django_workflows.admin.run_page.geometry import (
     SHORTEST,
-    Segment,
     Window,
-    bars,
     chosen,
-    crowd,
     percent,
-    ticks,
-    time_text,
 )
-from django_workflows.admin.run_page.steps import step_addresses
+from django_workflows.admin.run_page.overview import overview
+from django_workflows.admin.run_page.parts import part_of
 from django_workflows.admin.run_page.subject import Subject
+from django_workflows.admin.run_page.timeline_rows import TimelineRows
 from django_workflows.admin.run_page.waterfall import (
-    KINDS,
     Clock,
     mark_text,
     run_segments,
-    segments_of,
-    status_of,
 )
 from django_workflows.store.operations import Operation
 
 #: Rows of a page.
 ROWS = 100
-#: Columns of the overview, and from how many operations on there is one.
-_COLUMNS = 60
+#: From how many operations on there is an overview, and a choice.
 _MANY = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An operation in the timeline."""
-
-    id: str
-    kind: str
-    kind_text: str
-    name: str
-    #: Where there is more about it.
-    url: str | None
-    look: str
-    status: str
-    #: How many, if it is not one.
-    attempts: str
-    begin: str
-    took: str
-    chart: str
-    zoom: str
-    words: str
 
 
 def panel(subject: Subject) -> dict[str, Any] | None:
@@ -75,6 +45,8 @@ def panel(subject: Subject) -> dict[str, Any] | None:
 
 
 class _Drawing:
+    """The timeline as the address asks for it: which part, drawn how, of what."""
+
     def __init__(self, subject: Subject) -> None:
         run, operations = subject.run, subject.operations
         # A fork has what it took over from times before it was made.
@@ -83,8 +55,6 @@ class _Drawing:
         self._subject = subject
         request = subject.request
         self._address = Address(request, "timeline", "from", "to", "row")
-        self._step_address = step_addresses(request)
-        self._events_address = events_addresses(request)
         self._clock = Clock(origin, until)
         self._origin = origin
         self._spans = [
@@ -94,6 +64,11 @@ class _Drawing:
         self._whole = Window(0, max(self._clock.at(None), SHORTEST))
         given = request.GET
         self._window = chosen(given.get("from", ""), given.get("to", ""), self._whole)
+        self._foldable = self._axis = self._folded()
+        if given.get("scale") == "true":
+            self._axis = Folded(self._window.begin, self._window.end)
+        self._choices = Choices(request, "only", operations)
+        self._rows = TimelineRows(request, self._clock, self._axis, self._zoom_to)
 
     def context(self) -> dict[str, Any]:
         subject, window = self._subject, self._window
@@ -101,59 +76,69 @@ class _Drawing:
         seen: Sequence[tuple[Operation, tuple[float, float]]] = [
             (operation, span)
             for operation, span in zip(subject.operations, self._spans, strict=True)
-            if is_whole or window.touches(*span)
+            if (is_whole or window.touches(*span)) and self._choices.admits(operation)
         ]
+        axis = self._axis
         marks = [
-            (percent(window.percent(time)), text)
+            (percent(axis.percent(time)), text)
             for time, text in self._marks()
             if window.touches(time, time)
         ]
         part = part_of(subject.request, "timeline", "row", seen, ROWS)
         return {
+            "title": _("Timeline"),
             "part": part,
-            "rows": [self._row(*each) for each in part.rows],
-            "run_chart": chart(
-                bars(run_segments(subject.run, self._clock), window), marks
+            "rows": [self._rows.row(*each) for each in part.rows],
+            "run_chart": self._rows.chart(
+                run_segments(subject.run, self._clock), marks
             ),
             "marks": marks,
-            "ticks": ticks(window),
+            "ticks": axis.ticks(),
+            "folds": axis.drawn(),
+            "folding": self._folding(),
+            "choices": self._choices.links("timeline", row=None)
+            if len(self._spans) >= _MANY or self._choices.chosen
+            else [],
             "zooms": self._zooms(),
             "is_whole": is_whole,
             "begin": self._moment(window.begin),
             "length": in_words(window.length),
             "all": len(subject.operations),
-            "overview": self._overview(),
+            "overview": overview(self._spans, self._whole, window, self._zoom)
+            if len(self._spans) >= _MANY
+            else None,
             "is_retried": subject.run.attempt > 1,
         }
 
-    def _row(self, operation: Operation, span: tuple[float, float]) -> Row:
-        segments = segments_of(operation, self._clock)
-        look, status = status_of(operation)
-        begin, end = span
-        return Row(
-            operation.id,
-            operation.kind,
-            str(KINDS[operation.kind]),
-            _name(operation),
-            self._url(operation),
-            look,
-            status,
-            _attempts(operation),
-            time_text(begin, SHORTEST if begin < 1 else 0.1 if begin < 60 else 1),
-            in_words(end - begin),
-            chart(bars(sorted(segments, key=_is_above), self._window)),
-            self._zoom(self._whole.around(begin, end)),
-            "; ".join(segment.text for segment in segments),
+    def _folded(self) -> Folded:
+        """The window, with what is only waited in it folded."""
+        at = self._clock.at
+        started_at = self._subject.run.started_at
+        begins = [0.0 if started_at is None else at(started_at)]
+        marks = [at(mark.time) for mark in self._subject.timeline.marks]
+        works = (
+            (at(attempt.started_at), at(attempt.finished_at))
+            for operation in self._subject.operations
+            for attempt in operation.attempts
         )
+        changes = [*begins, *marks, *chain.from_iterable(self._spans)]
+        return folded(self._window, changes, works)
 
-    def _url(self, operation: Operation) -> str | None:
-        if operation.kind == "step":
-            return self._step_address(operation.id)
-        if operation.kind == "child":
-            if not operation.run_id:
-                return None
-            return run_url(operation.run_id)
-        return self._events_address(operation.id)
+    def _folding(self) -> dict[str, str] | None:
+        """What is said of folds, and a link to the other way to draw the window."""
+        if not self._foldable.folds:
+            return None
+        request, is_folded = self._subject.request, self._axis is self._foldable
+        return {
+            "text": _("Long waits are drawn short.")
+            if is_folded
+            else _("All times are drawn to scale."),
+            "other": _("Draw to scale") if is_folded else _("Draw long waits short"),
+            "url": address(request, "timeline", scale="true" if is_folded else None),
+        }
+
+    def _zoom_to(self, begin: float, end: float) -> str:
+        return self._zoom(self._whole.around(begin, end))
 
     def _zoom(self, window: Window) -> str:
         if window == self._whole:
@@ -166,7 +151,7 @@ class _Drawing:
         window, whole = self._window, self._whole
         choices = [
             (_("Whole run"), whole),
-            (_("Zoom in"), window.zoomed(0.5, whole)),
+            (_("Zoom in"), self._axis.zoomed(0.5, whole)),
             (_("Zoom out"), window.zoomed(2, whole)),
             (_("Earlier"), window.moved(-0.5, whole)),
             (_("Later"), window.moved(0.5, whole)),
@@ -186,63 +171,8 @@ class _Drawing:
             found.append((self._clock.at(self._subject.run.created_at), text))
         return found
 
-    def _overview(self) -> dict[str, Any] | None:
-        """How much was open at once, over the whole run."""
-        if len(self._spans) < _MANY:
-            return None
-        whole, window = self._whole, self._window
-        counts = crowd(self._spans, whole, _COLUMNS)
-        highest, width = max(counts), whole.length / _COLUMNS
-        columns = []
-        for number, count in enumerate(counts):
-            begin = number * width
-            height = count / highest * 100
-            words = _("%(count)d open, %(begin)s after the start") % {
-                "count": count,
-                "begin": in_words(begin),
-            }
-            columns.append(
-                {
-                    "x": percent(number * 100 / _COLUMNS),
-                    "y": percent(100 - height),
-                    "height": percent(height),
-                    "text": words,
-                    "url": self._zoom(Window(begin, begin + width).within(whole)),
-                }
-            )
-        return {
-            "columns": columns,
-            "width": percent(100 / _COLUMNS),
-            "highest": highest,
-            "shown_x": percent(whole.percent(window.begin)),
-            "shown_width": percent(window.length / whole.length * 100),
-        }
-
     def _moment(self, seconds: float) -> datetime:
         return self._origin + timedelta(seconds=seconds)
-
-
-def _is_above(segment: Segment) -> bool:
-    """Time in which nothing is done lies below short attempts that it would hide."""
-    return segment.look not in ("queued", "delay")
-
-
-def _attempts(operation: Operation) -> str:
-    count = len(operation.attempts)
-    if count < 2:
-        return ""
-    return ngettext("%(count)d attempt", "%(count)d attempts", count) % {"count": count}
-
-
-def _name(operation: Operation) -> str:
-    if operation.kind == "wait" and operation.due_at is not None:
-        return _("%(kind)s %(length)s") % {
-            "kind": operation.name,
-            "length": in_words(operation.due_at - operation.created_at),
-        }
-    if operation.kind == "hook":
-        return f"…{operation.id[-6:]}"
-    return operation.name or operation.id
 
 
 def _seconds(seconds: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from django_workflows.admin.payloads import Payload, payload_of
 from django_workflows.admin.run_page.arguments import named
 from django_workflows.admin.run_page.subject import Subject
@@ -14,8 +16,9 @@ from django_workflows.store.rendering import run_call
 
 def panel(subject: Subject) -> dict[str, Any]:
     """Arguments by the names of their parameters, and the output, once there is one."""
+    title = _("Input and output")
     if not subject.shows_payloads:
-        return {"arguments": None, "output": None}
+        return {"title": title, "arguments": None, "output": None}
     run = subject.run
     call = run_call(run)
     workflow = registry.find_workflow(run.workflow)
@@ -26,4 +29,4 @@ def panel(subject: Subject) -> dict[str, Any]:
     ]
     is_completed = run.status == Run.Status.COMPLETED
     output = payload_of(call["output"]) if is_completed else None
-    return {"arguments": arguments, "output": output}
+    return {"title": title, "arguments": arguments, "output": output}

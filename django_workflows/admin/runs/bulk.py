@@ -7,11 +7,9 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,19 +17,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_workflows.admin.addresses import run_url
+from django_workflows.admin.base import WorkflowsAdmin
+from django_workflows.admin.keyset import LongListAdmin
+from django_workflows.admin.payloads import refusal_text
 from django_workflows.admin.permissions import VERBS, may
-from django_workflows.admin.runs.steering import (
+from django_workflows.admin.steering import (
+    EFFECTS,
     LONGEST_REASON,
-    WITH_REASON,
     reason_in,
     steer,
 )
-from django_workflows.admin.runs.steering_pages import EFFECTS
 from django_workflows.models import Run
 from django_workflows.store.control.bulk import BulkResult, for_each
+from django_workflows.store.people.steering import WITH_REASON
 
-#: Runs of which each is told that it is done, or why not; the others are counted.
-TOLD = 20
+#: Runs of which each is told that it is done, or why not: all that a page of the list
+#: has. Others, which no form of ours sends, are counted.
+TOLD = LongListAdmin.list_per_page
 
 LABELS: dict[str, str | Promise] = {
     "cancel": gettext_lazy("Cancel selected runs"),
@@ -66,7 +68,11 @@ def actions_for(request: HttpRequest) -> dict[str, tuple[Action, str, str | Prom
 
 
 def _act(
-    admin: ModelAdmin[Run], request: HttpRequest, queryset: QuerySet[Run], *, verb: str
+    admin: WorkflowsAdmin[Run],
+    request: HttpRequest,
+    queryset: QuerySet[Run],
+    *,
+    verb: str,
 ) -> HttpResponse | None:
     """Ask whether it shall be done, or do it to each run and tell what became of it."""
     # Whatever the list shows meanwhile, and never more than was on the page.
@@ -90,17 +96,14 @@ def _act(
 
 
 def _ask(
-    admin: ModelAdmin[Run],
+    admin: WorkflowsAdmin[Run],
     request: HttpRequest,
     verb: str,
     ids: list[str],
     reason: str = "",
 ) -> HttpResponse:
     context = {
-        **admin.admin_site.each_context(request),
         "title": LABELS[verb],
-        "opts": admin.opts,
-        "media": admin.media,
         "runs": admin.get_queryset(request).filter(pk__in=ids),
         "effect": EFFECTS[verb],
         "action": f"{verb}_selected",
@@ -111,12 +114,11 @@ def _ask(
         "longest_reason": LONGEST_REASON,
         "reason": reason,
     }
-    template = "admin/django_workflows/run/bulk_confirm.html"
-    return TemplateResponse(request, template, context)
+    return admin.page(request, "run/bulk_confirm.html", context)
 
 
 def _tell(
-    admin: ModelAdmin[Run],
+    admin: WorkflowsAdmin[Run],
     request: HttpRequest,
     verb: str,
     result: BulkResult,
@@ -127,7 +129,7 @@ def _tell(
         text = format_html(str(_DONE[verb]), run=_link(run_id), new=_link(new[run_id]))
         admin.message_user(request, text, messages.SUCCESS)
     for run_id, error in list(result.refused.items())[:TOLD]:
-        text = format_html("{}: {}", _link(run_id), str(error))
+        text = format_html("{}: {}", _link(run_id), refusal_text(request, error))
         admin.message_user(request, text, messages.ERROR)
     if more := len(result.done[TOLD:]):
         said = ngettext(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -21,51 +20,22 @@ from django.views.decorators.http import require_http_methods
 from django_workflows.admin.addresses import run_url
 from django_workflows.admin.base import WorkflowsAdmin
 from django_workflows.admin.permissions import VERBS, may
-from django_workflows.admin.runs.steering import (
+from django_workflows.admin.run_page.waterfall import status_of
+from django_workflows.admin.steering import (
+    EFFECTS,
     LABELS,
     LONGEST_REASON,
-    WITH_REASON,
     fork,
     possible,
     reason_in,
+    refusal,
     steer,
 )
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Run
+from django_workflows.store.people.steering import WITH_REASON
 from django_workflows.store.timeline import read_timeline
 
-#: What will happen.
-EFFECTS: dict[str, str | Promise] = {
-    "cancel": gettext_lazy(
-        "The run is asked to stop. Its code is told where it waits, and may clean up "
-        "first; a run that has not begun is cancelled at once."
-    ),
-    "terminate": gettext_lazy(
-        "The run ends at once. None of its code runs any more: nothing is cleaned up."
-    ),
-    "pause": gettext_lazy(
-        "Nothing new of the run starts until it is resumed. Steps that are running "
-        "come to their end."
-    ),
-    "resume": gettext_lazy("The run goes on. If it is blocked, it is tried again now."),
-    "retry": gettext_lazy(
-        "The run goes on in place. What was recorded before the failure keeps its "
-        "result, and what failed is tried again. What came after it is void; what it "
-        "did outside is not undone."
-    ),
-    "replay": gettext_lazy(
-        "A new run starts with the same input and today's code. This run stays as it "
-        "is."
-    ),
-    "wake": gettext_lazy(
-        "The current sleeps of the run end now. Time-outs and the delays of retries "
-        "stay as they are."
-    ),
-    "fork": gettext_lazy(
-        "A new run starts with the history of this one up to a step, and goes on anew "
-        "from there. This run stays as it is."
-    ),
-}
 #: The button that does it.
 BUTTONS: dict[str, str | Promise] = {
     "cancel": gettext_lazy("Cancel this run"),
@@ -88,30 +58,16 @@ _DONE: dict[str, str | Promise] = {
     "wake": gettext_lazy("The run has been woken."),
 }
 
-if TYPE_CHECKING:
-    _Admin = WorkflowsAdmin[Run]
-else:
-    _Admin = object
 
-
-class SteeringPages(_Admin):
+class SteeringPages(WorkflowsAdmin[Run]):
     """Adds to the admin of runs a page for each verb, and one to fork a run."""
 
     def get_urls(self) -> list[URLPattern]:
         """`run/<id>/<verb>/`, before Django's own."""
         own = [
-            path(
-                f"<path:object_id>/{verb}/",
-                self.admin_site.admin_view(partial(self.steer_view, verb=verb)),
-                name=f"django_workflows_run_{verb}",
-            )
-            for verb in VERBS
+            self.own_url(verb, partial(self.steer_view, verb=verb)) for verb in VERBS
         ]
-        fork = path(
-            "<path:object_id>/fork/",
-            self.admin_site.admin_view(self.fork_view),
-            name="django_workflows_run_fork",
-        )
+        fork = self.own_url("fork", self.fork_view)
         return [*own, fork, *super().get_urls()]
 
     @method_decorator(csrf_protect)
@@ -125,9 +81,8 @@ class SteeringPages(_Admin):
             return run
         if request.POST.get("post") == "yes":
             return self._steer(request, run, verb)
-        if verb not in possible(run):
-            text = _("This is not possible: the run is %(status)s.")
-            messages.error(request, text % {"status": run.get_status_display()})
+        if verb not in possible(run, [verb]):
+            messages.error(request, refusal(run, verb))
             return _to(run)
         return self._ask(request, run, verb)
 
@@ -161,7 +116,7 @@ class SteeringPages(_Admin):
             messages.success(request, _("This is the new run, with the same history."))
             return _to(new)
         steps = [
-            each
+            (each, status_of(each)[1])
             for each in read_timeline(run).operations
             if each.kind == "step" and each.seq
         ]
@@ -181,19 +136,14 @@ class SteeringPages(_Admin):
         if not self.has_view_permission(request, run):
             raise PermissionDenied
         if run is None:
-            return self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined,no-any-return]
-                request, self.opts, object_id
-            )
+            return self.not_found(request, object_id)
         return run
 
     def _ask(
         self, request: HttpRequest, run: Run, verb: str, **more: Any
     ) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request),
-            "title": LABELS.get(verb, _("Fork")),
-            "opts": self.opts,
-            "media": self.media,
+            "title": LABELS[verb],
             "run": run,
             "verb": verb,
             "effect": EFFECTS[verb],
@@ -203,8 +153,7 @@ class SteeringPages(_Admin):
             "back": run_url(run),
             **more,
         }
-        template = "admin/django_workflows/run/confirm.html"
-        return TemplateResponse(request, template, context)
+        return self.page(request, "run/confirm.html", context)
 
 
 def _to(run: Run) -> HttpResponse:

@@ -11,17 +11,21 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.translation import gettext as _
 
-from django_workflows.admin.forms.fields import DurationField, JsonField, MomentField
+from django_workflows.admin.forms.fields import (
+    CollectionField,
+    MomentField,
+    SecondsField,
+)
 from django_workflows.admin.schedules.texts import TEXTS
 from django_workflows.admin.starting.starts import startable_workflows
-from django_workflows.core.rendering import to_json
 from django_workflows.core.serialization.hiding import HIDDEN
 from django_workflows.definitions.storing import current_definitions
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Schedule
 from django_workflows.models.schedule import CATCHUP_WINDOW
 from django_workflows.replay.arguments import ArgumentsError, check_arguments
-from django_workflows.replay.definitions import registry
+from django_workflows.replay.registry import registry
+from django_workflows.store.rendering import schedule_call
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Schedule]
@@ -38,12 +42,12 @@ class ScheduleForm(_ModelForm):
     may have counted runs, and others may have paused the schedule.
     """
 
-    args = JsonField(list)
-    kwargs = JsonField(dict)
-    interval = DurationField(required=False)
-    offset = DurationField(required=False)
-    jitter = DurationField(required=False)
-    catchup_window = DurationField()
+    args = CollectionField(list)
+    kwargs = CollectionField(dict)
+    interval = SecondsField(required=False)
+    offset = SecondsField(required=False)
+    jitter = SecondsField(required=False)
+    catchup_window = SecondsField()
     at = MomentField(required=False)
     start_at = MomentField(required=False)
     end_at = MomentField(required=False)
@@ -185,10 +189,7 @@ def readable_call(schedule: Schedule) -> dict[str, Any]:
     """The arguments of a schedule as JSON data, redacted; empty where this process
     cannot read them."""
     try:
-        return {
-            "args": to_json(list(schedule.args)),
-            "kwargs": to_json(schedule.kwargs),
-        }
+        return schedule_call(schedule)
     except WorkflowError:
         return {}
 

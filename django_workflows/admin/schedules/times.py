@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from django_workflows.core.ticks import change_of_clocks
+from django_workflows.core.ticks import change_of_clocks, find_zone
 from django_workflows.models import Schedule
 from django_workflows.store.database import (
     connection,
@@ -60,7 +59,8 @@ class Preview:
 
 
 def preview_of(schedule: Schedule) -> Preview:
-    """What a valid schedule does next, saved or not, and when clocks are set."""
+    """What a schedule does next, saved or not, and when clocks are set. Raises
+    ValueError for one that makes no sense, as only damaged rows do."""
     zone = _zone(schedule)
     change = None
     if schedule.cron is not None:
@@ -73,13 +73,14 @@ def preview_of(schedule: Schedule) -> Preview:
 
 def show_times(schedule: Schedule, times: Iterable[int]) -> list[Time]:
     """Times of a schedule, in microseconds, for people."""
-    return _shown(map(to_datetime, times), _zone(schedule))
+    moments = list(map(to_datetime, times))
+    return _shown(moments, _zone(schedule)) if moments else []
 
 
 def _zone(schedule: Schedule) -> tzinfo:
     """Whose clocks count, or else the reader's."""
     if schedule.cron is not None:
-        return ZoneInfo(schedule.timezone)
+        return find_zone(schedule.timezone)
     return timezone.get_current_timezone()
 
 

@@ -23,13 +23,17 @@ def when(schedule: Schedule) -> str:
             length = to_text(schedule.offset)
             text += ", " + _("moved by %(length)s") % {"length": length}
         return text
-    assert schedule.at is not None
+    if schedule.at is None:
+        return _("never: nothing says when")
     return _("once: %(time)s") % {"time": clock(timezone.localtime(schedule.at))}
 
 
 def cron_in_words(expression: str) -> str:
     """A cron expression as people say it; what is not simple stays as it is."""
-    minute, hour, day, month, weekday = expression.upper().split()
+    fields = expression.upper().split()
+    if len(fields) != 5:
+        return f"cron {expression}"
+    minute, hour, day, month, weekday = fields
     times = _times(minute, hour)
     days = _days(day, month, weekday)
     if times is None or days is None:

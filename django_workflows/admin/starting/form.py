@@ -8,11 +8,8 @@ from typing import Any
 
 from django.forms import BoundField, Media
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_variables
 
-from django_workflows.admin.addresses import run_url
 from django_workflows.admin.forms.schema_fields import EMPTY, CheckField, ChoiceField
 from django_workflows.admin.forms.schema_forms import SchemaForm, form_for
 from django_workflows.admin.permissions import may
@@ -21,12 +18,11 @@ from django_workflows.admin.starting.earlier_input import (
     Kept,
     earlier_input,
 )
+from django_workflows.admin.starting.earlier_options import earlier_options
 from django_workflows.admin.starting.options import StartOptionsForm
 from django_workflows.admin.starting.starts import Started, start_noted
-from django_workflows.core.rendering import to_json
 from django_workflows.errors import WorkflowError
-from django_workflows.models import Event, Run
-from django_workflows.replay import events as log
+from django_workflows.models import Run
 from django_workflows.replay.arguments import (
     ArgumentsError,
     arguments_schema,
@@ -34,10 +30,6 @@ from django_workflows.replay.arguments import (
 )
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.named_arguments import call_with, check_named_arguments
-from django_workflows.store.database import alias
-
-#: Attributes that say which schedule has started a run: a person is none.
-_OF_SCHEDULES = ("schedule", "scheduled_at")
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class StartForm:
         self.options = StartOptionsForm(
             workflow,
             data,
-            initial={} if origin is None else _options_of(origin, workflow),
+            initial={} if origin is None else earlier_options(origin, workflow),
             may_terminate=may(request, "terminate"),
         )
         self.input: SchemaForm = form_class(data, initial=initial)
@@ -103,7 +95,6 @@ class StartForm:
         """The fields for how it is started."""
         return [Row(field) for field in self.options]
 
-    @sensitive_variables()
     def start(self) -> Started | None:
         """Start what is described; None if something is wrong with it, which the forms
         say by then."""
@@ -121,11 +112,10 @@ class StartForm:
             self.input.add_error(None, str(error))
             return None
         if not started.is_new:
-            self.options.add_error("key", _has_key(started.run))
+            self.options.refuse_key(started.run)
             return None
         return started
 
-    @sensitive_variables()
     def _given(self) -> dict[str, Any]:
         """Values by the names of parameters: what was entered, checked, and kept."""
         broken = {name for name in self.input.errors if name in self.input.fields}
@@ -142,37 +132,3 @@ class StartForm:
             self.input.add_problems(error.problems)
             return {}
         return checked | {name: self._keepable[name].value for name in self.kept}
-
-
-def _options_of(origin: Run, workflow: Workflow[..., Any]) -> dict[str, Any]:
-    """The options that a run was started with, but for its key and its times."""
-    events = Event.objects.using(alias()).filter(run=origin, type=log.RUN_STARTED)
-    started = events.order_by("-seq").first()
-    attributes = origin.attributes
-    if started is not None:
-        attributes = started.details.get("attributes", {})
-    shown = to_json(attributes)
-    # What is redacted is in no form: whoever starts again may enter it anew.
-    attributes = {
-        name: value
-        for name, value in attributes.items()
-        if name not in _OF_SCHEDULES and shown[name] == value
-    }
-    found: dict[str, Any] = {}
-    if origin.queue != workflow.settings.queue:
-        found["queue"] = origin.queue
-    if origin.priority != workflow.settings.priority:
-        found["priority"] = origin.priority
-    if attributes:
-        entry: Any = StartOptionsForm.base_fields["attributes"]
-        found["attributes"] = entry.written(attributes)
-    return found
-
-
-def _has_key(run: Run) -> str:
-    return format_html(
-        _('Nothing was started: <a href="{}">run {}</a> has this key ({}).'),
-        run_url(run),
-        run.pk,
-        run.get_status_display(),
-    )

@@ -9,12 +9,16 @@ from django.core.exceptions import ValidationError
 from django.forms.utils import from_current_timezone
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext_lazy as _
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from django_workflows.admin.forms.fields import DurationField
+from django_workflows.admin.addresses import run_url
+from django_workflows.admin.forms.fields import SecondsField
 from django_workflows.admin.forms.schema_fields import EMPTY, JsonField
 from django_workflows.core.attributes import plain_attributes
 from django_workflows.core.durations import resolve
+from django_workflows.models import Run
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.options import check_name, check_priority
 
@@ -23,53 +27,53 @@ class StartOptionsForm(forms.Form):
     """Options as `start()` takes them; what is left empty is the workflow's own."""
 
     key = forms.CharField(
-        label=_("Key"),
+        label=gettext_lazy("Key"),
         required=False,
         max_length=255,
         strip=False,
-        help_text=_("No two runs of a workflow have the same key."),
+        help_text=gettext_lazy("No two runs of a workflow have the same key."),
         widget=forms.TextInput({"class": "vTextField"}),
     )
     on_conflict = forms.ChoiceField(
-        label=_("If another run has the key"),
+        label=gettext_lazy("If another run has the key"),
         required=False,
         choices=[
-            ("reject", _("Start nothing, and show that run")),
-            ("restart_closed", _("Start a new run if that one has ended")),
+            ("reject", gettext_lazy("Start nothing, and show that run")),
+            ("restart_closed", gettext_lazy("Start a new run if that one has ended")),
         ],
     )
     queue = forms.CharField(
-        label=_("Queue"),
+        label=gettext_lazy("Queue"),
         required=False,
         max_length=100,
         strip=False,
         widget=forms.TextInput({"class": "vTextField"}),
     )
     priority = forms.IntegerField(
-        label=_("Priority"),
+        label=gettext_lazy("Priority"),
         required=False,
-        help_text=_("Runs with a larger one are taken first."),
+        help_text=gettext_lazy("Runs with a larger one are taken first."),
         widget=forms.NumberInput({"class": "vIntegerField"}),
     )
     delay = forms.CharField(
-        label=_("Delay"),
+        label=gettext_lazy("Delay"),
         required=False,
-        help_text=_(
+        help_text=gettext_lazy(
             "A duration such as 10m or 1h30m, or a point in time: 2030-12-31 18:00"
         ),
         widget=forms.TextInput({"class": "vTextField"}),
     )
-    timeout = DurationField(
-        label=_("Timeout"),
+    timeout = SecondsField(
+        label=gettext_lazy("Timeout"),
         required=False,
-        help_text=_("A duration after which the run is ended."),
+        help_text=gettext_lazy("A duration after which the run is ended."),
         widget=forms.TextInput({"class": "vTextField"}),
     )
     attributes = JsonField(
-        label=_("Attributes"),
+        label=gettext_lazy("Attributes"),
         required=False,
         schema={},
-        help_text=_('To find the run by, as JSON: {"customer": 7}'),
+        help_text=gettext_lazy('To find the run by, as JSON: {"customer": 7}'),
     )
 
     def __init__(
@@ -120,6 +124,12 @@ class StartOptionsForm(forms.Form):
             if value not in (None, "") and value is not EMPTY
         }
         return {**given, "on_conflict": given.get("on_conflict", "reject")}
+
+    def refuse_key(self, holder: Run) -> None:
+        """Say that nothing was started, as this run has the key."""
+        text = _('Nothing was started: <a href="{}">run {}</a> has this key ({}).')
+        url, status = run_url(holder), holder.get_status_display()
+        self.add_error("key", format_html(text, url, holder.pk, status))
 
     def clean_key(self) -> str:
         return _named("key", self.cleaned_data["key"], 255)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_workflows.admin.addresses import run_url
@@ -23,32 +21,27 @@ from django_workflows.admin.permissions import may, may_see_payloads
 from django_workflows.admin.starting.form import StartForm
 from django_workflows.admin.starting.starts import INTERNAL, startable_workflows
 from django_workflows.errors import WorkflowRunNotFoundError
+from django_workflows.http.discretion import takes_payloads
 from django_workflows.models import Run
 from django_workflows.replay.definitions import Workflow
 from django_workflows.replay.registry import registry
 from django_workflows.store.launching import get_run
-
-if TYPE_CHECKING:
-    _Admin = WorkflowsAdmin[Run]
-else:
-    _Admin = object
 
 
 class _NoPageError(Exception):
     """There is nothing to start here; says why."""
 
 
-class StartPages(_Admin):
+class StartPages(WorkflowsAdmin[Run]):
     """Adds to the admin of runs a page that starts one."""
 
     def get_urls(self) -> list[URLPattern]:
         """`run/start/`, before Django's own."""
-        view = self.admin_site.admin_view(self.start_view)
-        own = path("start/", view, name="django_workflows_run_start")
+        own = self.own_url("start", self.start_view, is_of_row=False)
         return [own, *super().get_urls()]
 
+    @takes_payloads
     @method_decorator(csrf_protect)
-    @method_decorator(sensitive_post_parameters())
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Let choose a workflow; with `?workflow=` or `?again=`, start it.
@@ -93,9 +86,8 @@ class StartPages(_Admin):
             {"name": each.name, "summary": summary(each), "url": start_url(each.name)}
             for each in startable_workflows()
         ]
-        return self._page(
-            request, "choose_workflow", title=_("Start a workflow"), workflows=workflows
-        )
+        context = {"title": _("Start a workflow"), "workflows": workflows}
+        return self.page(request, "run/choose_workflow.html", context)
 
     def _show(
         self,
@@ -109,28 +101,15 @@ class StartPages(_Admin):
             {"name": each, "url": start_url(workflow.name, version=each, **again)}
             for each in registry.versions_of(workflow.name)
         ]
-        return self._page(
-            request,
-            "start",
-            title=_("Start %(workflow)s") % {"workflow": workflow.name},
-            form=form,
-            description=inspect.getdoc(workflow.func) or "",
-            versions=versions if len(versions) > 1 else [],
-            origin=origin,
-            media=self.media + form.media,
-        )
-
-    def _page(
-        self, request: HttpRequest, template: str, **context: Any
-    ) -> HttpResponse:
-        common = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "has_view_permission": self.has_view_permission(request),
+        context = {
+            "title": _("Start %(workflow)s") % {"workflow": workflow.name},
+            "form": form,
+            "description": inspect.getdoc(workflow.func) or "",
+            "versions": versions if len(versions) > 1 else [],
+            "origin": origin,
+            "media": self.media + form.media,
         }
-        name = f"admin/django_workflows/run/{template}.html"
-        return TemplateResponse(request, name, {**common, **context})
+        return self.page(request, "run/start.html", context)
 
 
 def start_url(name: str, **query: str) -> str:
@@ -144,11 +123,21 @@ def summary(workflow: Workflow[..., Any]) -> str:
     return (inspect.getdoc(workflow.func) or "").partition("\n\n")[0]
 
 
+def _is_same(name: str, other: str) -> bool:
+    """Whether two names are those of one workflow, now or formerly."""
+    return registry.current_name(name) == registry.current_name(other)
+
+
 def _workflow(request: HttpRequest, origin: Run | None) -> Workflow[..., Any] | None:
     """The workflow that the URL names, or that the run was of."""
     name = request.GET.get("workflow") or (origin.workflow if origin else "")
     if not name:
         return None
+    if origin is not None and not _is_same(name, origin.workflow):
+        # Its input may be redacted by the names of its own parameters.
+        raise _NoPageError(
+            _("Run %(run)s is of another workflow.") % {"run": origin.pk}
+        )
     version = request.GET.get("version")
     if version is None and origin is not None and name == origin.workflow:
         kept = registry.find_workflow(name, origin.version)

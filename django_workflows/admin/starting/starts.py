@@ -7,25 +7,19 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest
-from django.views.decorators.debug import sensitive_variables
 
-from django_workflows.admin.runs.steering import (
-    DONE,
-    STARTED,
-    STARTED_AGAIN,
-    log_change,
-    noted,
-)
-from django_workflows.definitions.interpreter import WORKFLOW as INTERPRETER
 from django_workflows.errors import DuplicateRunError
 from django_workflows.models import Run
 from django_workflows.replay.definitions import Workflow
-from django_workflows.replay.registry import registry
-from django_workflows.store.database import alias
+from django_workflows.replay.registry import EXECUTING, registry
+from django_workflows.store.control.copying import set_origin
+from django_workflows.store.database import alias, connection
 from django_workflows.store.launching import get_run
+from django_workflows.store.people.actors import Actor, actor_of
+from django_workflows.store.people.words import DONE, STARTED, STARTED_AGAIN
 
 #: Workflows that nobody starts with plain arguments.
-INTERNAL = frozenset({INTERPRETER})
+INTERNAL = frozenset({EXECUTING})
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,6 @@ def startable_workflows() -> list[Workflow[..., Any]]:
     return [registry.workflow(name) for name in sorted(names)]
 
 
-@sensitive_variables()
 def start_noted(
     request: HttpRequest,
     workflow: Workflow[..., Any],
@@ -51,22 +44,17 @@ def start_noted(
     kwargs: dict[str, Any],
     origin: Run | None = None,
 ) -> Started:
-    """Start a run, and note in the admin's log who did it.
+    """Start a run, and note who did it.
 
     `origin` is the run whose input was changed. Raises what `start()` raises; nothing
     has happened then.
     """
-
-    def act() -> Started:
-        with transaction.atomic(using=alias()):
-            return _start(request, workflow, args, kwargs, origin)
-
-    return noted(act)
+    actor = actor_of(request.user)
+    return actor.noted(lambda: _start(actor, workflow, args, kwargs, origin))
 
 
-@sensitive_variables()
 def _start(
-    request: HttpRequest,
+    actor: Actor,
     workflow: Workflow[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -86,9 +74,10 @@ def _start(
         if not holder.is_closed:
             # The reason that the run's own log has.
             reason = "replaced by a new run with the same key"
-            log_change(request, holder, f"{DONE['terminate']}: {reason}")
+            actor.note(holder, DONE["terminate"], reason)
     if origin is None:
-        log_change(request, run, str(STARTED))
+        actor.note(run, STARTED)
     else:
-        log_change(request, run, f"{STARTED_AGAIN}: {origin.pk}")
+        set_origin(connection(), run.pk, {"changed_from": origin.pk})
+        actor.note(run, STARTED_AGAIN, origin.pk)
     return Started(run, True)

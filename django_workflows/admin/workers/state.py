@@ -34,10 +34,6 @@ class WorkerState:
         """Which status has the colour that fits."""
         return {"alive": "completed", "silent": "failed"}.get(self.state, "cancelled")
 
-    @property
-    def queues(self) -> list[str]:
-        return [name for name in self.worker.queues.split(",") if name]
-
 
 def newest_code() -> str:
     """The digest of the code that the newest worker runs; empty if none is alive."""

@@ -28,6 +28,21 @@ class Command(BaseCommand):
 
     help = "Run, watch and steer workflows."
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The one that Django adds to a parser itself.
+        self._of_django: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+            (("--skip-checks",), {"action": "store_true"})
+        ]
+
+    def add_base_argument(
+        self, parser: CommandParser, *args: Any, **kwargs: Any
+    ) -> None:
+        """Remember Django's own options, such as ``--settings``, for the subcommands,
+        behind which they are expected."""
+        super().add_base_argument(parser, *args, **kwargs)
+        self._of_django.append((args, kwargs))
+
     def add_arguments(self, parser: CommandParser) -> None:
         """Add one parser per subcommand."""
         parsers = parser.add_subparsers(
@@ -41,12 +56,17 @@ class Command(BaseCommand):
                 name, help=subcommand.help, description=subcommand.help
             )
             subcommand.add_arguments(added)
+            for names, details in self._of_django:
+                # What is not given here may have been given before the subcommand.
+                quiet = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+                added.add_argument(*names, **details | quiet)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the subcommand; a code other than 0 ends the process with it."""
         subcommand = self._subcommands[options["subcommand"]]
         # `call_command(stdout=...)` puts others there after the parser was made.
         subcommand.stdout, subcommand.stderr = self.stdout, self.stderr
+        subcommand.no_color = options["no_color"]
         if code := _run(subcommand, argparse.Namespace(**options)):
             sys.exit(code)
 
@@ -71,6 +91,9 @@ def _run(subcommand: BaseSubcommand, options: argparse.Namespace) -> int:
         # Such as `| head`: it has what it wants, and Python shall not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _NOBODY_READS
+    except OSError as error:
+        # Such as a file system that is full.
+        raise CommandError(str(error)) from error
     return code
 
 

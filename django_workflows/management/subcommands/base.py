@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from django_workflows.management.output import Output
     from django_workflows.models import Run
 
+_MOST = 2**31 - 1
+
 
 class BaseSubcommand(ABC):
     """One subcommand; the user's mistakes are raised as ``CommandError``, and those
@@ -25,6 +27,8 @@ class BaseSubcommand(ABC):
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
         self.stdout = stdout
         self.stderr = stderr
+        #: Whether `--no-color` was given.
+        self.no_color = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommand's own arguments."""
@@ -39,7 +43,7 @@ class BaseSubcommand(ABC):
         """What tables and JSON are written with."""
         from django_workflows.management.output import Output
 
-        return Output(self.stdout)
+        return Output(self.stdout, no_color=self.no_color)
 
 
 def add_run(parser: CommandParser) -> None:
@@ -52,6 +56,13 @@ def add_json(parser: CommandParser) -> None:
     parser.add_argument("--json", action="store_true", help="Print JSON.")
 
 
+def count(text: str) -> int:
+    """A number of things, for argparse: one that every database takes."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:11]) <= _MOST):
+        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST} is needed")
+    return int(text)
+
+
 def add_filter(parser: CommandParser) -> None:
     """Add ``--filter``, which `management.filters` reads."""
     parser.add_argument(
@@ -61,6 +72,7 @@ def add_filter(parser: CommandParser) -> None:
         dest="filters",
         metavar="FIELD=VALUE",
         help="Only runs with this value, such as workflow=shop.order, queue=eu, "
+        "status=failed,timed_out (one of them), "
         "created_before=2026-01-31T00:00Z or attributes.customer=7; may be repeated, "
         "and then all have to hold.",
     )

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_workflows.management.subcommands.base import BaseSubcommand
 
 #: Seconds for the web server's processes to end.
 _WEB_GRACE = 10.0
+_LAST_PORT = 65535
 
 
 class Subcommand(BaseSubcommand):
@@ -51,6 +52,10 @@ class Subcommand(BaseSubcommand):
         from django_workflows.management.together import Part, run_together
         from django_workflows.worker.q2.sentinel import CLOSING_GRACE
 
+        port = (options.address or "").rpartition(":")[2]
+        if port.isdecimal() and int(port[:9]) > _LAST_PORT:
+            # runserver would stand still then, after a traceback.
+            raise CommandError(f"{options.address}: ports are up to {_LAST_PORT}.")
         django = [sys.executable, "-m", "django"]
         address = [] if options.address is None else [options.address]
         queues = [text for name in options.queues for text in ("--queue", name)]
@@ -79,7 +84,8 @@ class Subcommand(BaseSubcommand):
             "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
             "PYTHONUNBUFFERED": "1",
         }
-        style = color_style() if self.stdout.isatty() else None
+        has_color = self.stdout.isatty() and not self.no_color
+        style = color_style() if has_color else None
 
         def tell(name: str, line: str) -> None:
             prefix = f"{name:<6} | "

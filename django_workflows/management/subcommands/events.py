@@ -36,7 +36,7 @@ class Subcommand(BaseSubcommand):
         first = 1
         while page := read_events(run.pk, first):
             events += [event_json(event, run.workflow) for event in page]
-            first += len(page)
+            first = (page[-1].seq or 0) + 1
         if options.json:
             self.output.json(events)
             return 0
@@ -52,5 +52,6 @@ class Subcommand(BaseSubcommand):
                 )
                 for event in events
             ],
+            spare=("data", "about", "time"),
         )
         return 0

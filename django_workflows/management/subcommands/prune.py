@@ -7,7 +7,7 @@ import argparse
 from django.core.management.base import CommandError, CommandParser
 
 from django_workflows.core.durations import to_seconds
-from django_workflows.management.subcommands.base import BaseSubcommand, add_json
+from django_workflows.management.subcommands.base import BaseSubcommand, add_json, count
 
 
 class Subcommand(BaseSubcommand):
@@ -27,7 +27,7 @@ class Subcommand(BaseSubcommand):
         parser.add_argument("--workflow", metavar="NAME", help="Only runs of this one.")
         parser.add_argument(
             "--batch",
-            type=int,
+            type=count,
             metavar="N",
             default=500,
             help="Runs deleted in one transaction. Default: 500.",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from django_workflows.models import Schedule
 
 _COLUMNS = ("name", "workflow", "when", "overlap", "last", "next", "state")
+#: Those that a narrow terminal may do without, the most wanted first.
+_SPARE = ("state", "next", "workflow", "when", "last", "overlap")
 
 
 class Subcommand(BaseSubcommand):
@@ -34,7 +36,7 @@ class Subcommand(BaseSubcommand):
         if options.json:
             self.output.json(ScheduleSerializer(schedules, many=True).data)
         elif found := list(schedules):
-            self.output.table(_COLUMNS, map(_row, found))
+            self.output.table(_COLUMNS, map(_row, found), _SPARE)
         else:
             self.output.line("There is no schedule: see create_schedule().")
         return 0
@@ -66,6 +68,8 @@ def _state(schedule: Schedule) -> str:
     """What an operator has to know: why nothing starts, if so."""
     if schedule.paused:
         return f"paused: {schedule.note}" if schedule.note else "paused"
-    if schedule.last_error:
-        return f"failing: {schedule.last_error}"
+    from django_workflows.store.rendering import schedule_error
+
+    if error := schedule_error(schedule):
+        return f"failing: {error}"
     return "exhausted" if schedule.next_run_at is None else "active"

@@ -75,8 +75,8 @@ class Subcommand(BaseSubcommand):
                 run.refresh_from_db()
                 live.update(RunReport(run).drawn(output), refresh=True)
             run.refresh_from_db()
-            live.vertical_overflow = "visible"
-            live.update(RunReport(run).drawn(output), refresh=True)
+            # Drawn when the block is left, and then whole however long it is.
+            live.update(RunReport(run).drawn(output))
 
     def _tell(self, event: Any) -> None:
         from django_workflows.management.output import cell

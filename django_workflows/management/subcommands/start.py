@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from django_workflows.management.operator import operating
 from django_workflows.management.subcommands.base import BaseSubcommand, add_json
 
 
@@ -78,11 +79,12 @@ class Subcommand(BaseSubcommand):
         try:
             serializer = StartSerializer(data=given)
             serializer.is_valid(raise_exception=True)
-            run, is_new = start_run(
-                serializer.validated_data,
-                lambda run: None,
-                lambda name: find_workflow(name, "start"),
-            )
+            with operating():
+                run, is_new = start_run(
+                    serializer.validated_data,
+                    lambda run: None,
+                    lambda name: find_workflow(name, "start"),
+                )
         except ValidationError as error:
             raise CommandError(_told(error)) from None
         if options.json:
@@ -96,11 +98,17 @@ class Subcommand(BaseSubcommand):
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has half of a surrogate pair"
+        ) from None
     except (ValueError, RecursionError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no JSON. Text is JSON in double quotes: '{json.dumps(text)}'"
         ) from None
+    return value
 
 
 def _named_value(text: str) -> tuple[str, Any]:

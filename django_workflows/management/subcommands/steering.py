@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from django_workflows.management.operator import operating
 from django_workflows.management.subcommands.base import (
     BaseSubcommand,
     add_filter,
@@ -51,12 +52,12 @@ class _Steering(BaseSubcommand):
             if came_of_it is not None:
                 new[run.pk] = came_of_it
 
-        if options.runs:
-            result = for_each(options.runs, act)
-        else:
-            result = for_each(
-                filtered(Run.objects.using(alias()), options.filters), act
-            )
+        with operating():
+            if options.runs:
+                result = for_each(options.runs, act)
+            else:
+                runs = filtered(Run.objects.using(alias()), options.filters)
+                result = for_each(runs, act)
         refused = {run_id: str(error) for run_id, error in result.refused.items()}
         if options.json:
             document: dict[str, Any] = {"done": result.done, "refused": refused}
@@ -88,7 +89,9 @@ class Cancel(_WithReason):
     done = "asked to stop"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.cancel(options.reason)
+        from django_workflows.store import control
+
+        control.cancel(run, options.reason)
 
 
 class Terminate(_WithReason):
@@ -99,7 +102,9 @@ class Terminate(_WithReason):
     done = "terminated"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.terminate(options.reason)
+        from django_workflows.store import control
+
+        control.terminate(run, options.reason)
 
 
 class Pause(_Steering):
@@ -110,7 +115,9 @@ class Pause(_Steering):
     done = "asked to pause"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.pause()
+        from django_workflows.store import control
+
+        control.pause(run)
 
 
 class Resume(_Steering):
@@ -121,7 +128,9 @@ class Resume(_Steering):
     done = "resumed"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.resume()
+        from django_workflows.store import control
+
+        control.resume(run)
 
 
 class Retry(_Steering):
@@ -132,7 +141,9 @@ class Retry(_Steering):
     done = "goes on"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.retry()
+        from django_workflows.store import control
+
+        control.retry(run)
 
 
 class Replay(_Steering):
@@ -154,4 +165,6 @@ class Wake(_Steering):
     done = "woken"
 
     def act(self, run: Run, options: argparse.Namespace) -> None:
-        run.wake()
+        from django_workflows.store import control
+
+        control.wake(run)

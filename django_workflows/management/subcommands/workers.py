@@ -21,6 +21,8 @@ _COLUMNS = (
     "heartbeat",
     "stopped",
 )
+#: Those that a narrow terminal may do without, the most wanted first.
+_SPARE = ("host", "pid", "runs", "steps", "heartbeat", "queues", "started", "stopped")
 
 
 class Subcommand(BaseSubcommand):
@@ -48,7 +50,7 @@ class Subcommand(BaseSubcommand):
         if options.json:
             self.output.json(shown)
         elif shown:
-            self.output.table(_COLUMNS, map(_row, shown))
+            self.output.table(_COLUMNS, map(_row, shown), _SPARE)
         else:
             self.output.line("There is no worker: start manage.py workflows worker.")
         return 0

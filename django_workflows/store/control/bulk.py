@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.db.utils import DatabaseError
 
+from django_workflows.core.ids import is_possible_id
 from django_workflows.errors import WorkflowError
 from django_workflows.models import Run
 from django_workflows.store.control.cancelling import cancel
@@ -66,13 +67,13 @@ async def aretry_runs(runs: QuerySet[Run]) -> BulkResult:
 
 
 def for_each(
-    runs: QuerySet[Run] | Sequence[str], action: Callable[[Run], None]
+    runs: QuerySet[Run] | Sequence[str], action: Callable[[Run], object]
 ) -> BulkResult:
     """Do something to each run of a queryset, by id, or to each of those with the ids
     given, and collect the refusals."""
     result = BulkResult()
     for ids in _batches(runs):
-        found = Run.objects.using(alias()).in_bulk(ids)
+        found = Run.objects.using(alias()).in_bulk([*filter(is_possible_id, ids)])
         for run_id in ids:
             try:
                 run = found.get(run_id)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from django.db import transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Coalesce
 
+from django_workflows.core.authorship import author
 from django_workflows.models import Event, Run
 from django_workflows.replay.events import (
     CANCEL_REQUESTED,
@@ -23,28 +22,29 @@ from django_workflows.store.control.rows import (
     require_open,
 )
 from django_workflows.store.database import alias, connection
-from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.inbox import as_text, insert_inbox
 from django_workflows.store.notify import DUE, notify
 
 
-def cancel(run: Run, reason: str = "") -> None:
-    """Ask a run to stop; see ``Run.cancel``."""
+def cancel(run: Run, reason: str = "") -> bool:
+    """Ask a run to stop; see ``Run.cancel``. Returns whether it had to be asked."""
     database = connection()
     with transaction.atomic(using=alias()):
         refresh(run)
         if run.status == Run.Status.CANCELLED:
-            return
+            return False
         require_open(run.pk, run.status, "cancelled")
         if _cancel_unbegun(run, reason):
-            return
+            return True
         if not is_cancelling(run):
-            detail = json.dumps({"reason": reason})
+            detail = as_text({"reason": reason, **author()})
             insert_inbox(database, run.pk, CANCEL_REQUESTED, detail=detail)
         elif run.status == Run.Status.PAUSED:
-            insert_inbox(database, run.pk, RUN_RESUMED)
+            insert_inbox(database, run.pk, RUN_RESUMED, detail=as_text(author()))
         else:
-            return
+            return False
         notify(database, DUE, [run.queue])
+    return True
 
 
 def is_cancelling(run: Run) -> bool:
@@ -74,6 +74,7 @@ def _cancel_unbegun(run: Run, reason: str) -> bool:
     require_open(run.pk, status, "cancelled")
     if started_at is not None or owner:
         return False
-    end_run(database, run.pk, last_seq, RUN_CANCELLED, {"reason": reason})
+    detail = {"reason": reason, **author()}
+    end_run(database, run.pk, last_seq, RUN_CANCELLED, detail)
     run.refresh_from_db(using=alias())
     return True

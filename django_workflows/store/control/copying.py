@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core.authorship import author
 from django_workflows.core.ids import new_id
 from django_workflows.errors import DuplicateRunError, HookConflictError
 from django_workflows.models import Run
 from django_workflows.replay import events as log
-from django_workflows.replay.definitions import registry
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.replay.forks import Fork, cut_before, fork_log
+from django_workflows.replay.registry import registry
 from django_workflows.replay.secrets import SEED_BYTES
 from django_workflows.store.chunks import copy_chunks
 from django_workflows.store.control.rows import not_found
@@ -52,7 +53,7 @@ def replay(run: Run) -> Run:
             if today is not None:
                 new.workflow, new.version = today.name, today.version
             insert_runs(database, [new])
-            _set_origin(database, new.id, {"replayed_from": run.pk}, None)
+            set_origin(database, new.id, {"replayed_from": run.pk})
         return new.id
 
     return _read(despite_deadlocks(database, copy))
@@ -116,18 +117,19 @@ def _copy_of(
     )
 
 
-def _set_origin(
+def set_origin(
     database: BaseDatabaseWrapper,
     run_id: str,
-    detail: dict[str, Any],
-    time_us: int | None,
+    detail: Mapping[str, Any],
+    time_us: int | None = None,
 ) -> None:
-    """Let the first entry of the log tell where the run comes from."""
+    """Let the first entry of the log of a new run tell where it comes from."""
+    said = json.dumps({**detail, **author()})
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE django_workflows_event SET detail = %s, "
             "created_at = COALESCE(%s, created_at) WHERE run_id = %s AND seq = 1",
-            (json.dumps(detail), moment(database, time_us), run_id),
+            (said, moment(database, time_us), run_id),
         )
 
 
@@ -148,7 +150,7 @@ def _fork(database: BaseDatabaseWrapper, run_id: str, from_step: str | int) -> s
     )
     new.seed = fork.seed
     insert_runs(database, [new])
-    _set_origin(database, new.id, dict(fork.events[0].detail), fork.events[0].time)
+    set_origin(database, new.id, fork.events[0].detail, fork.events[0].time)
     _insert_log(database, new.id, fork)
     ended = [event for event in history[: cut + 1] if event.type in _ENDS_OF_STEPS]
     copy_chunks(database, run_id, new.id, {event.correlation_id for event in ended})

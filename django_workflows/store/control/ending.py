@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core.details import show_details
 from django_workflows.replay.events import (
     CHILD_COMPLETED,
     HOOK_RECEIVED,
@@ -120,7 +121,7 @@ def _number_late(
                 "created_at = %s WHERE id = %s",
                 (
                     last_seq,
-                    json.dumps({**json.loads(detail or "{}"), "late": True}),
+                    json.dumps({**show_details(detail), "late": True}),
                     moment(database, time_us),
                     row_id,
                 ),

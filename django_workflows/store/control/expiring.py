@@ -6,12 +6,12 @@ and workflows that it does not serve, for blocked and for paused ones.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_workflows.core.details import show_details
 from django_workflows.models import Run
 from django_workflows.replay.events import RUN_TERMINATED, RUN_TIMED_OUT
 from django_workflows.store.control.ending import end_run
@@ -105,5 +105,5 @@ def _terminate(database: BaseDatabaseWrapper, run_id: str) -> bool:
         request = cursor.fetchone()
         if request is None:
             return False
-        detail = json.loads(request[0]) if request[0] else {}
+        detail = show_details(request[0])
         return end_run(database, run_id, row[1], RUN_TERMINATED, detail, wait=False)

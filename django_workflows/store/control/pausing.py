@@ -6,11 +6,11 @@ run that never began, and has no owner, is changed here and now.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db import transaction
 
+from django_workflows.core.authorship import author
 from django_workflows.errors import InvalidRunStateError
 from django_workflows.models import Event, Run
 from django_workflows.replay.events import RUN_PAUSED, RUN_RESUMED
@@ -29,7 +29,7 @@ from django_workflows.store.database import (
     now_sql,
     to_us,
 )
-from django_workflows.store.inbox import insert_inbox
+from django_workflows.store.inbox import as_text, insert_inbox
 from django_workflows.store.notify import DUE, notify
 
 
@@ -44,7 +44,7 @@ def pause(run: Run) -> None:
             raise InvalidRunStateError(f"run {run.pk} is paused", run_id=run.pk)
         if _pause_unbegun(run):
             return
-        insert_inbox(database, run.pk, RUN_PAUSED)
+        insert_inbox(database, run.pk, RUN_PAUSED, detail=as_text(author()))
         notify(database, DUE, [run.queue])
 
 
@@ -55,14 +55,13 @@ def resume(run: Run) -> None:
         asked = last_request(run)
         refresh(run)
         require_open(run.pk, run.status, "resumed")
-        was_paused = is_paused(run, asked)
-        if not was_paused and not run.blocked_reason:
+        if not is_paused(run, asked) and not run.blocked_reason:
             raise InvalidRunStateError(
                 f"run {run.pk} is neither paused nor blocked", run_id=run.pk
             )
         if not _resume_unbegun(run):
-            if was_paused:
-                insert_inbox(database, run.pk, RUN_RESUMED)
+            # Also for a blocked run: its log tells that somebody let it try again.
+            insert_inbox(database, run.pk, RUN_RESUMED, detail=as_text(author()))
             if run.blocked_reason:
                 _try_again(run)
         notify(database, DUE, [run.queue])
@@ -109,7 +108,7 @@ def _pause_unbegun(run: Run) -> bool:
     database = connection()
     times = {"wake_at": wake_at, "queued_at": queued_at}
     detail = {name: to_us(value) for name, value in times.items() if value is not None}
-    _set_unbegun(run, last_seq, RUN_PAUSED, detail)
+    _set_unbegun(run, last_seq, RUN_PAUSED, {**detail, **author()})
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE django_workflows_run SET status = 'paused', wake_at = NULL, "
@@ -133,9 +132,9 @@ def _resume_unbegun(run: Run) -> bool:
         .order_by("-seq")
         .first()
     )
-    times: dict[str, int] = json.loads(paused.detail or "{}") if paused else {}
+    times: dict[str, Any] = paused.details if paused else {}
     wake_us, queued_us = times.get("wake_at"), times.get("queued_at")
-    time_us = _set_unbegun(run, row[0], RUN_RESUMED, {})
+    time_us = _set_unbegun(run, row[0], RUN_RESUMED, author())
     if run.blocked_reason or (wake_us is None and queued_us is None):
         wake_us = time_us
     with database.cursor() as cursor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import IntegrityError
 
+from django_workflows.core.authorship import author
 from django_workflows.errors import InvalidRunStateError
 from django_workflows.models import Run
 from django_workflows.replay import events as log
@@ -35,6 +35,7 @@ from django_workflows.store.database import (
 )
 from django_workflows.store.history import read_outline
 from django_workflows.store.hooks import claim_token, token_hash
+from django_workflows.store.inbox import as_text
 from django_workflows.store.notify import DUE, notify
 from django_workflows.store.starting import key_hash
 
@@ -100,6 +101,7 @@ def retry_locked(database: BaseDatabaseWrapper, run_id: str) -> None:
             "epoch": taken["epoch"] + 1,
             "attempt": taken["attempt"] + 1,
             "attempts": attempts,
+            **author(),
         },
     )
     take_up_children(
@@ -149,15 +151,17 @@ def _deliver_again(
     """Put what the run is owed into its inbox, and nothing else."""
     owed = [event for event in unread if event.type in RESULTS]
     owed = [event for event in owed if event.correlation_id in plan.open]
+    told = [(event, {**event.detail, "again": True}) for event in plan.redelivered]
+    told += [(event, dict(event.detail)) for event in owed]
     with database.cursor() as cursor:
-        for event in (*plan.redelivered, *owed):
-            detail = {k: v for k, v in event.detail.items() if k != "late"}
+        for event, detail in told:
+            detail.pop("late", None)
             cursor.execute(
                 "INSERT INTO django_workflows_event "
                 "(run_id, seq, type, correlation_id, detail, payload, created_at) "
                 "SELECT run_id, NULL, type, correlation_id, %s, payload, "
                 f"{now_sql(database)} FROM django_workflows_event WHERE id = %s",
-                (json.dumps(detail) if detail else "", event.row_id),
+                (as_text(detail), event.row_id),
             )
         cursor.executemany(
             "DELETE FROM django_workflows_event WHERE id = %s AND seq IS NULL",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from django_workflows.core.authorship import author
 from django_workflows.core.context import current_step
 from django_workflows.errors import InvalidRunStateError
 from django_workflows.models import Run
@@ -30,5 +31,6 @@ def terminate(run: Run, reason: str = "") -> None:
             raise not_found(run.pk)
         status, last_seq = row
         require_open(run.pk, status, "terminated")
-        end_run(database, run.pk, last_seq, RUN_TERMINATED, {"reason": reason})
+        detail = {"reason": reason, **author()}
+        end_run(database, run.pk, last_seq, RUN_TERMINATED, detail)
     run.refresh_from_db(using=alias())

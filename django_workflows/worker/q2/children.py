@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
+from queue import Empty
 from types import FrameType
 from typing import Any
 
@@ -28,6 +29,9 @@ STOP = "STOP"
 
 RECYCLED = -2
 """What a django-q2 worker tells the sentinel as it makes room for another one."""
+
+LOOK = 1.0
+"""Seconds after which an idle worker looks whether it shall end."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -114,16 +118,16 @@ class _Intake:
     def get(self) -> Any:
         """Return the next task, or :data:`STOP`."""
         self._state.task = IDLE
-        if process.is_draining() and not self.draining:
+        while not process.is_draining():
+            with suppress(Empty):
+                task = self._tasks.get(timeout=LOOK)
+                if task != STOP:
+                    self._state.task = task["ack_id"] or WORKING
+                return task
+        if not self.draining:
             # Not because the cluster ends: another process takes this one's place.
             self._state.value = RECYCLED
-            return STOP
-        if self.draining:
-            return STOP
-        task = self._tasks.get()
-        if task != STOP:
-            self._state.task = task["ack_id"] or WORKING
-        return task
+        return STOP
 
 
 def run_pusher_process(

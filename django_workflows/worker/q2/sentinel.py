@@ -53,7 +53,7 @@ SUDDEN_DEATH = 2.0
 PUSHER_GRACE = 1.0
 """Seconds for the pusher to end; what it holds goes back to the database."""
 
-CLOSING_GRACE = 3.0
+CLOSING_GRACE = 4.0
 """Seconds beyond the grace time for saving results and ending the processes."""
 
 
@@ -286,8 +286,10 @@ class HardenedSentinel(Sentinel):  # type: ignore[misc]
         self._send_stops(self.task_queue, len(self.pool), deadline)
         self._wait_for([*self.pool, *self.leaving], deadline + CLOSING_GRACE)
         if self.monitor is not None:
-            self._send_stops(self.result_queue, 1, time.monotonic() + CLOSING_GRACE)
-            self._wait_for([self.monitor], time.monotonic() + CLOSING_GRACE)
+            # What the workers have left of the grace time is there for the results.
+            end = max(deadline, time.monotonic()) + CLOSING_GRACE
+            self._send_stops(self.result_queue, 1, end)
+            self._wait_for([self.monitor], end)
 
     def _send_stops(self, queue: MessageQueue, count: int, deadline: float) -> None:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.admin.console import refresh
+from tests.browser.contexts import stop_clock
 
 _SCRIPT = (
     Path(__file__).parents[3]
@@ -17,12 +18,16 @@ _LIVE = '<p role="status" data-live-page hidden data-lost="Lost" data-ended="Ove
 
 
 class ScriptedPage:
-    """Shows what the test says; `asked` counts how often the page was fetched."""
+    """Shows what the test says; `asked` counts how often the page was fetched.
+
+    By itself it fetches nothing: its clock stands still.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.asked = 0
         self._body = ""
+        stop_clock(page)
         page.route(f"{_URL}**", self._answer)
 
     def show(self, body: str) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
 from tests.browser.admin.console import Console
+from tests.browser.contexts import stop_clock
 
 #: More than any of these pages has.
 MANY = 400
@@ -20,7 +21,11 @@ POLICY = "default-src 'self'; object-src 'none'; frame-ancestors 'none'"
 
 @pytest.fixture
 def console(console: Console) -> Iterator[Console]:
-    """What breaks the policy is an error in the browser's console, which fails."""
+    """What breaks the policy is an error in the browser's console, which fails.
+
+    Pages do not follow what happens: they would lose what marks the stops.
+    """
+    stop_clock(console.page)
 
     def answer(route: Route) -> None:
         response = route.fetch(max_redirects=0)

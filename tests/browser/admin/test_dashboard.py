@@ -118,6 +118,7 @@ def test_the_dashboard_tells_how_things_stand(
     work_on("wrk_1", runs["waiting"], runs["sleeping"])
     page.set_viewport_size({"width": 1280, "height": 720})
     page.get_by_role("link", name="All workers").click()
+    expect(page.locator("#result_list")).to_contain_text("web-2:4001")
     axe(page)
     shot(page, "workers")
     page.get_by_role("link", name="web-2:4001").click()

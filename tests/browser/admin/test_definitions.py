@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -61,10 +63,17 @@ ORDER: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _registered() -> Iterator[None]:
+@contextmanager
+def refused_cards() -> Iterator[None]:
+    """What is registered meanwhile is forgotten then; cards are refused."""
     with registered_for_a_while():
         action("charge_card")(_refuse)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with refused_cards():
         yield
 
 
@@ -72,6 +81,7 @@ def _refuse(params: Any) -> None:
     raise ValueError("the card is refused")
 
 
+@pytest.mark.does("definition_add:_check", "definition_add:_save", "definition_start")
 def test_a_definition_from_its_first_words_to_its_execution(
     console: Console, workflows: WorkflowTester
 ) -> None:
@@ -105,6 +115,7 @@ def test_a_definition_from_its_first_words_to_its_execution(
     page.get_by_role("textbox", name="Input").fill('{"total": 7}')
     axe(page)
     page.get_by_role("button", name="Start").click()
+    expect(page.locator(".messagelist")).to_contain_text("has been started")
     workflows.advance("10s")
     page.reload()
     graph = page.locator("#graph")
@@ -115,9 +126,41 @@ def test_a_definition_from_its_first_words_to_its_execution(
     axe(page)
     shot(page, "execution", height=1300)
     graph.get_by_role("link", name="Charge the card").first.click()
+    expect(page).to_have_url(re.compile("#step"))
     step = page.locator(f"[id='{page.url.partition('#')[2]}']")
     expect(step).to_be_visible()
     expect(step.locator("details").first).to_have_attribute("open", "")
+
+
+@pytest.mark.does(
+    "definition_change:_check", "definition_change:_save", "definition_delete"
+)
+def test_a_definition_is_changed_and_deleted(console: Console) -> None:
+    register(ORDER)
+    page = console.open("django_workflows_definition_changelist")
+    page.get_by_role("link", name="order-processing").click()
+    editor = page.get_by_label("Definition, in JSON")
+    was = json.dumps(ORDER)
+    editor.fill(was.replace('"3d"', '"soon"'))
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("alert")).to_contain_text("soon")
+    editor.fill(was.replace('"3d"', '"4d"'))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".messagelist")).to_contain_text("Version 2 has been saved")
+    axe(page)
+    page.locator("#versions").get_by_role("link", name="1", exact=True).click()
+    expect(page.locator("#diff")).to_contain_text('+      "wait": "4d"')
+    page.get_by_role("link", name="version 2").click()
+    expect(page.locator("#diff")).to_have_count(0)
+    page.get_by_role("link", name="Delete").click()
+    sure = page.get_by_role("button", name="Yes, I’m sure")
+    expect(sure).to_be_visible()
+    axe(page)
+    assert get_definition("order-processing") is not None
+    sure.click()
+    expect(page.locator(".messagelist")).to_contain_text("deleted successfully")
+    expect(page.get_by_role("link", name="order-processing")).to_have_count(0)
+    assert get_definition("order-processing") is None
 
 
 def test_the_list(console: Console) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from django_workflows.models import Run
 from django_workflows.testing import WorkflowTester
-from tests.browser.admin.console import NARROW, SHOTS, Console, axe, too_wide
+from tests.browser.admin.console import NARROW, SHOTS, WRONG, Console, axe, too_wide
 
 
+@pytest.mark.does("run_start", "hook_resume")
 def test_a_run_is_started_and_gets_what_it_waits_for(
     console: Console, workflows: WorkflowTester
 ) -> None:
@@ -23,7 +25,7 @@ def test_a_run_is_started_and_gets_what_it_waits_for(
     page.locator("summary", has_text="Options").click()
     page.get_by_label("Attributes").fill('{"order": 10248}')
     page.get_by_role("button", name="Start").click()
-    expect(page.locator(".form-row.errors")).to_contain_text("Amount")
+    expect(page.locator(WRONG)).to_contain_text("Amount")
     expect(page.get_by_label("Order")).to_have_value("10248")
     expect(page.get_by_label("Attributes")).to_be_visible()
     axe(page)

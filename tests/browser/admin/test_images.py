@@ -11,6 +11,7 @@ import random
 from asyncio import gather
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from playwright.sync_api import Page
 
 from django_workflows import sleep, start_child, workflow
 from django_workflows.models import Run
-from django_workflows.replay.definitions import Step
+from django_workflows.replay.steps import Step
 from django_workflows.testing import WorkflowTester
 from tests.browser.admin.console import NARROW, SHOTS, Console, shot
 from tests.browser.admin.orders import (
@@ -93,7 +94,7 @@ def page(page: Page) -> Page:
 def test_pictures(console: Console, shop: dict[str, Run]) -> None:
     page = console.page
     console.open("django_workflows_run_changelist")
-    shot(page, "runs", height=1000)
+    shot(page, "runs", height=1420)
     console.open_run(shop["prepared"])
     shot(page, "run", height=1560)
     page.emulate_media(color_scheme="dark")
@@ -101,6 +102,9 @@ def test_pictures(console: Console, shop: dict[str, Run]) -> None:
     page.emulate_media(color_scheme="light")
     console.open_run(shop["failed"])
     shot(page, "run-failed", height=960)
+    console.open_run(shop["completed"])
+    timeline = page.locator("#timeline")
+    timeline.screenshot(path=Path(SHOTS or "") / "admin-timeline.png")
     console.open("django_workflows_run_start", query="?workflow=shop.fulfil")
     page.get_by_text("Options").click()
     shot(page, "start")

@@ -30,9 +30,12 @@ def test_a_page_follows_its_run_to_the_end(
     status = page.locator("#summary .dw-status").first
     expect(status).to_have_text("waiting")
     expect(page.locator(LIVE)).to_have_count(1)
+    name = f"{runs['sleeping'].title} {runs['sleeping'].pk}"
+    expect(page).to_have_title(f"waiting: {name} | Django site admin")
     workflows.advance("3d")
     refresh(page)
     expect(status).to_have_text("completed")
+    expect(page).to_have_title(f"completed: {name} | Django site admin")
     expect(page.locator(LIVE)).to_have_count(0)
     assert_not_reloaded(page)
 

@@ -103,14 +103,12 @@ def test_nothing_is_fetched_once_a_form_is_sent(live: ScriptedPage) -> None:
     """The page that comes next shows what was done, in messages shown only once."""
     live.show("<form action='javascript:void 0'><button>Cancel</button></form>")
     live.page.get_by_role("button").click()
-    live.page.clock.install()
     live.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     live.page.clock.run_for(60_000)
     assert live.asked == 1
 
 
 def test_a_hidden_tab_fetches_nothing(live: ScriptedPage) -> None:
-    live.page.clock.install()
     live.show("<p>Hello</p>")
     live.page.evaluate(
         "Object.defineProperty(document, 'visibilityState',"

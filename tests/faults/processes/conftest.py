@@ -26,12 +26,13 @@ def start_cluster(
 ) -> Iterator[StartCluster]:
     """Return a function that starts a cluster with so many worker processes.
 
-    One for queues of its own has a log and marks of its own.
+    One for queues of its own has a log and marks of its own. Keywords are values in
+    ``WORKFLOWS``.
     """
     monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
     with ExitStack() as stack:
 
-        def start(processes: int = 2, *queues: str) -> ClusterProcess:
+        def start(processes: int = 2, *queues: str, **tuned: str) -> ClusterProcess:
             url = url_of(connection.settings_dict)
             command = ["workflows", _SETTINGS, "worker", "--processes", str(processes)]
             folder = tmp_path
@@ -39,7 +40,8 @@ def start_cluster(
                 command += ["--queue", queue]
                 folder = tmp_path / queue
                 folder.mkdir()
-            cluster = stack.enter_context(ClusterProcess(url, folder, *command))
+            cluster = ClusterProcess(url, folder, *command, tuned=tuned)
+            stack.enter_context(cluster)
             cluster.ready(processes)
             return cluster
 

@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django_workflows import (
     StepCancelledError,
     StepTimeoutError,
+    create_hook,
     get_step_metadata,
-    sleep,
     step,
     workflow,
 )
 from tests.app.models import Ledger
-from tests.cluster.tasks import mark
+from tests.cluster.tasks import is_open, mark
 
 #: Longer than any test.
-FOREVER = 60
+FOREVER = 600
+
+
+def _marks(key: str) -> int:
+    """How often it was marked."""
+    lines = Path(os.environ["MARKS"]).read_text().splitlines()
+    return sum(line.split()[0] == key for line in lines)
 
 
 @step(name="timed.hangs")
-def hangs(key: str, attempts: int) -> int:
-    """Hang in the first attempts."""
-    attempt = get_step_metadata().attempt
-    mark(f"{key}-{attempt}")
-    if attempt <= attempts:
+def hangs(key: str, times: int) -> int:
+    """Hang so many times. Attempts that are late before they do are not counted."""
+    mark(key)
+    if _marks(f"{key}-hangs") < times:
+        mark(f"{key}-hangs")
         time.sleep(FOREVER)
-    return attempt
+    return get_step_metadata().attempt
 
 
 @step(name="timed.hangs_on_loop")
-async def hangs_on_loop(key: str, attempts: int) -> int:
+async def hangs_on_loop(key: str, times: int) -> int:
     """The same on the loop, where it is noticed."""
-    attempt = get_step_metadata().attempt
-    mark(f"{key}-{attempt}")
-    if attempt <= attempts:
+    mark(key)
+    if _marks(f"{key}-hangs") < times:
+        mark(f"{key}-hangs")
         try:
             await asyncio.sleep(FOREVER)
         except asyncio.CancelledError:
             mark(f"{key}-cancelled")
             raise
-    return attempt
+    return get_step_metadata().attempt
 
 
 @step(name="timed.blocks_the_loop")
@@ -59,21 +67,31 @@ async def blocks_the_loop(key: str) -> int:
 
 @step(name="timed.books_slowly", atomic=True)
 def books_slowly(key: str) -> int:
-    """Book, and take too long at the first attempt."""
-    attempt = get_step_metadata().attempt
-    Ledger.objects.create(account=key, amount=Decimal(attempt))
-    mark(f"{key}-{attempt}")
-    if attempt == 1:
-        time.sleep(3)
-    mark(f"{key}-{attempt}-ended")
-    return attempt
+    """Book; at the first attempt end as if nothing were, after it was too late."""
+    metadata = get_step_metadata()
+    Ledger.objects.create(account=key, amount=Decimal(metadata.attempt))
+    if metadata.attempt == 1:
+        with suppress(StepCancelledError):
+            while True:
+                time.sleep(0.05)
+                metadata.heartbeat()
+        time.sleep(0.5)
+        mark(f"{key}-late")
+    return metadata.attempt
+
+
+def _is_told(told: Any, wanted: Any) -> bool:
+    return told is not None and wanted in (None, told)
 
 
 @step(name="timed.counts")
-def counts(key: str) -> list[Any]:
-    """Tell how far it has got, hang; the next attempt says what it was told."""
+def counts(key: str, wanted: Any = None) -> list[Any]:
+    """Tell how far it has got, hang; the next attempt says what it was told.
+
+    One that is told something else than what is wanted hangs, too.
+    """
     metadata = get_step_metadata()
-    if metadata.attempt == 1:
+    if not _is_told(metadata.heartbeat_details, wanted):
         for number in range(8):
             metadata.heartbeat({"i": number})
         mark(f"{key}-told")
@@ -82,13 +100,12 @@ def counts(key: str) -> list[Any]:
 
 
 @step(name="timed.counts_on_loop")
-async def counts_on_loop(key: str) -> list[Any]:
-    """The same on the loop."""
+async def counts_on_loop(key: str, wanted: Any = None) -> list[Any]:
+    """The same on the loop, which does not wait until they are stored."""
     metadata = get_step_metadata()
-    if metadata.attempt == 1:
+    if not _is_told(metadata.heartbeat_details, wanted):
         for number in range(8):
             metadata.heartbeat({"i": number})
-        await asyncio.sleep(1.5)  # an event loop does not wait until they are stored
         mark(f"{key}-told")
         await asyncio.sleep(FOREVER)
     return [metadata.attempt, metadata.heartbeat_details]
@@ -125,7 +142,9 @@ async def outlives(key: str) -> None:
     """Go on for a while after the run has ended."""
     mark(f"{key}-begun")
     try:
-        await asyncio.sleep(3)
+        while not is_open(key):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
         get_step_metadata().heartbeat("still here")
         await asyncio.sleep(1)
         mark(f"{key}-ended")
@@ -136,9 +155,9 @@ async def outlives(key: str) -> None:
 
 @workflow(name="timed.leaves")
 async def leaves(key: str, queue: str, how: str) -> str:
-    """End while a step runs, in one way or another."""
+    """End while a step runs, in one way or another, when told to."""
     running = outlives.options(queue=queue)(key)
-    await sleep(1.5)
+    await create_hook(token=key)
     if how == "time-out":
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):

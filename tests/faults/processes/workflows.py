@@ -13,21 +13,8 @@ from pathlib import Path
 from django_workflows import get_step_metadata, sleep, step, workflow
 from django_workflows.models import Step
 from tests.app.models import Ledger
-from tests.cluster.tasks import mark
+from tests.cluster.tasks import is_open, mark, wait_at_gate
 from tests.faults.processes import timed as timed
-
-
-def gate(key: str) -> Path:
-    """A file; steps wait until it is there."""
-    return Path(os.environ["MARKS"]).with_name(f"gate-{key}")
-
-
-def _wait_at_gate(key: str) -> None:
-    deadline = time.monotonic() + 60
-    while not gate(key).exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the gate {key} stays shut")
-        time.sleep(0.01)
 
 
 @step(name="processes.quick")
@@ -41,7 +28,7 @@ def quick(key: str) -> str:
 def guarded(key: str) -> int:
     """Leave a mark, wait at the gate, leave another mark; says which attempt it was."""
     mark(f"{key}-begun")
-    _wait_at_gate(key)
+    wait_at_gate(key)
     mark(f"{key}-ended")
     return get_step_metadata().attempt
 
@@ -51,7 +38,7 @@ def guarded_booking(key: str) -> int:
     """The same with a booking, which must not happen twice."""
     Ledger.objects.create(account=key, amount=Decimal(1))
     mark(f"{key}-begun")
-    _wait_at_gate(key)
+    wait_at_gate(key)
     mark(f"{key}-ended")
     return get_step_metadata().attempt
 
@@ -71,18 +58,19 @@ def deadly(key: str) -> None:
 
 
 @step(name="processes.innocent")
-def innocent(key: str, seconds: float) -> str:
-    """Take a while."""
+def innocent(key: str, gate: str) -> str:
+    """Leave a mark, and wait at the gate."""
     mark(f"{key}-begun")
-    time.sleep(seconds)
+    wait_at_gate(gate)
     return key
 
 
 @step(name="processes.innocent_on_loop")
-async def innocent_on_loop(key: str, seconds: float) -> str:
-    """Take a while, on the loop."""
+async def innocent_on_loop(key: str, gate: str) -> str:
+    """The same, on the loop."""
     mark(f"{key}-begun")
-    await asyncio.sleep(seconds)
+    while not is_open(gate):
+        await asyncio.sleep(0.02)
     return key
 
 
@@ -118,12 +106,9 @@ async def kills(key: str) -> None:
 
 
 @workflow(name="processes.waits")
-async def waits(key: str, seconds: float) -> list[str]:
+async def waits(key: str, gate: str) -> list[str]:
     """Has two long steps in flight."""
-    one, two = (
-        innocent(f"{key}-thread", seconds),
-        innocent_on_loop(f"{key}-loop", seconds),
-    )
+    one, two = innocent(f"{key}-thread", gate), innocent_on_loop(f"{key}-loop", gate)
     return [await one, await two]
 
 
@@ -149,11 +134,8 @@ def narrow(key: str, together: int) -> int:
     Does not end before so many have begun altogether: they have to be at once, then.
     """
     mark("narrow-begun")
-    deadline = time.monotonic() + 60
     path = Path(os.environ["MARKS"])
     while path.read_text().count("narrow-begun") < together:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"never so many as {together}")
         time.sleep(0.005)
     seen = Step.objects.filter(name="processes.narrow", status="running").count()
     mark("narrow-ended")

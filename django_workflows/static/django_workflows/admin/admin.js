@@ -71,6 +71,7 @@ function say(text) {
 
 /** Make the live parts of this page what they are in a fresh copy of it. */
 function show(fresh) {
+  document.title = fresh.title;
   for (const part of document.querySelectorAll("[data-live][id]")) {
     if (!part.isConnected || isInUse(part)) continue;
     const now = fresh.getElementById(part.id);

@@ -14,6 +14,8 @@ from math import ceil, floor, log10
 #: around what is plotted.
 WIDE, NARROW, HEIGHT = 960, 460, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 10, 22
+#: Steps between levels, about so many.
+_STEPS = 4
 #: From one label below the columns to the next, at least.
 LABEL = 80
 
@@ -24,7 +26,7 @@ Write = Callable[[float], str]
 class Series:
     """What is shown in one colour: a value for each column."""
 
-    #: Names the colour: `dw-bar-<name>` and `dw-line-<name>` in the style sheet.
+    #: Names the colour: `dw-bar-<name>` in the style sheet.
     name: str
     label: str
     values: Sequence[float]
@@ -117,12 +119,12 @@ class Scale:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
 
 
-def levels(most: float, count: int = 4) -> list[float]:
-    """Round numbers from nought to one that is not less than `most`, about `count`
-    steps of 1, 2 or 5 times a power of ten. Counts are whole: no step is below 1."""
+def levels(most: float) -> list[float]:
+    """Round numbers from nought to one that is not less than `most`, a few steps of 1,
+    2 or 5 times a power of ten. Counts are whole: no step is below 1."""
     if most <= 0:
         return [0.0, 1.0]
-    rough = max(most / count, 1.0)
+    rough = max(most / _STEPS, 1.0)
     power = 10.0 ** floor(log10(rough))
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
     found = [0.0]

@@ -16,7 +16,7 @@ LARGEST = 32 * 1024
 
 
 def with_payloads(rows: QuerySet[Row]) -> QuerySet[Row]:
-    """The rows, for `payload_in`: what is larger than `LARGEST` is not read."""
+    """The rows, for the functions below: what is larger than `LARGEST` is not read."""
     fits = When(size__lte=LARGEST, then=F("payload"))
     sealed = Case(fits, default=None, output_field=BinaryField())
     return rows.defer("payload").annotate(size=Length("payload"), sealed=sealed)

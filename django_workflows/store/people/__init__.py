@@ -1,0 +1,1 @@
+"""What people do, by whatever way they come: done and noted under their names."""
