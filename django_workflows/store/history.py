@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -103,13 +103,20 @@ def read_owned_inboxes(
 def read_outline(
     database: BaseDatabaseWrapper, run_id: str
 ) -> tuple[list[LogEvent], list[LogEvent]]:
-    """A run's log and its inbox, both in order, without any payloads.
+    """A run's log and its inbox, both in order, each entry as in `outline`."""
+    events = list(outline(database, run_id))
+    numbered = [event for event in events if event.seq is not None]
+    return numbered, [event for event in events if event.seq is None]
+
+
+def outline(database: BaseDatabaseWrapper, run_id: str) -> Iterator[LogEvent]:
+    """A run's log and then its inbox, both in order, without any payloads.
 
     Events that say the same share one detail, which is not to be changed. What cannot
     be read is there as `show_details` has it.
     """
     details: dict[str, Mapping[str, Any]] = {"": _NO_DETAIL}
-    events = []
+    unread = []
     time, moment = 0, None
     with database.cursor() as cursor:
         cursor.execute(
@@ -134,9 +141,12 @@ def read_outline(
                     seq=seq,
                     row_id=row_id,
                 )
-                events.append(event)
-    numbered = [event for event in events if event.seq is not None]
-    return numbered, [event for event in events if event.seq is None]
+                # Databases disagree on where NULL sorts.
+                if seq is None:
+                    unread.append(event)
+                else:
+                    yield event
+    yield from unread
 
 
 def batches(values: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:

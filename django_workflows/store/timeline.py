@@ -4,7 +4,7 @@ timers, hooks and children, as the log has them."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from django_workflows.core.rendering import error_to_json, metadata_to_json
@@ -13,7 +13,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.epochs import effective
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.database import alias, connection, to_datetime
-from django_workflows.store.history import batches, read_outline
+from django_workflows.store.history import batches, outline, read_outline
 from django_workflows.store.operations import OPEN, Attempt, Mark, Operation
 
 #: The most rows that are asked for by their keys.
@@ -81,20 +81,50 @@ def timeline(run: Run) -> list[Operation]:
 def read_timeline(run: Run) -> Timeline:
     """What a run has done and is doing, without any payloads: as fast for a long log as
     it gets."""
-    numbered, unread = read_outline(connection(), run.pk)
-    marks = [_mark(event) for event in (*numbered, *unread) if event.type in _MARKS]
-    by_id: dict[str, Operation] = {}
-    counting = effective(_readable(numbered))
-    for events in (counting, unread):
-        for event in events:
-            _take(by_id, event)
-    if counting is not numbered:
-        _end_attempts(by_id, numbered, {event.seq for event in counting})
-    operations = list(by_id.values())
+    known = _read(run)
+    if known is None:
+        known = _read_with_retries(run)
+    operations = list(known.by_id.values())
     _add_what_rows_say(run, operations)
     if run.is_closed:
         _end_with(run, operations)
-    return Timeline(operations, marks)
+    return Timeline(operations, known.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the log says of operations, and what was asked of the run."""
+
+    by_id: dict[str, Operation] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+
+
+def _read(run: Run) -> _Known | None:
+    """None if a retry in place may have made some of the log void.
+
+    No event is kept: the garbage collector would be at work with those of a long log
+    for as long as all the rest takes.
+    """
+    known = _Known()
+    for event in outline(connection(), run.pk):
+        if event.type == log.RUN_RETRIED:
+            return None
+        if event.type in _MARKS:
+            known.marks.append(_mark(event))
+        _take(known.by_id, event)
+    return known
+
+
+def _read_with_retries(run: Run) -> _Known:
+    numbered, unread = read_outline(connection(), run.pk)
+    known = _Known()
+    known.marks.extend(_mark(each) for each in numbered + unread if each.type in _MARKS)
+    counting = effective(_readable(numbered))
+    for events in (counting, unread):
+        for event in events:
+            _take(known.by_id, event)
+    _end_attempts(known.by_id, numbered, {event.seq for event in counting})
+    return known
 
 
 def _readable(numbered: Sequence[LogEvent]) -> Sequence[LogEvent]:
