@@ -69,7 +69,8 @@ async def aget_definition(definition_id: str) -> WorkflowDefinition | None:
 
 def list_definitions() -> list[WorkflowDefinition]:
     """The newest version of each definition, by id."""
-    return [each.definition.model_copy(deep=True) for each in current_definitions()]
+    found = _readable(look_at_definitions())
+    return [each.definition.model_copy(deep=True) for each in found]
 
 
 async def alist_definitions() -> list[WorkflowDefinition]:
@@ -128,11 +129,6 @@ class UnreadableDefinitionError(InvalidDefinitionError):
         super().__init__(
             f"{row} cannot be read: {'; '.join(problems)}", problems=problems
         )
-
-
-def current_definitions() -> Iterator[Current]:
-    """What every id means now, by id."""
-    return _readable(look_at_definitions())
 
 
 def listening_definitions(event: str) -> Iterator[Current]:

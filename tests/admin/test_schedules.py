@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import translation
 from pytest_django import DjangoAssertNumQueries
@@ -22,7 +24,7 @@ from django_workflows.admin.schedules import backfill
 from django_workflows.admin.schedules.times import preview_of
 from django_workflows.admin.schedules.words import cron_in_words, when
 from django_workflows.definitions import register
-from django_workflows.models import Run, Schedule
+from django_workflows.models import Definition, Run, Schedule
 from django_workflows.store import schedule_runs
 from django_workflows.store.people import making_up
 from django_workflows.testing import WorkflowTester
@@ -133,6 +135,26 @@ def test_workflows_and_definitions_can_be_chosen(admin_client: Client) -> None:
     data |= {"interval": "1d", "args": '[{"room": 7}]'}
     assert admin_client.post(reverse(ADD), data).status_code == 302
     assert Schedule.objects.get().kind == "definition"
+
+
+def test_the_form_reads_no_definition(admin_client: Client) -> None:
+    register({"id": "cleaning", "steps": [{"id": "one", "action": "noop"}]})
+    with CaptureQueriesContext(connection) as asked:
+        page = admin_client.get(reverse(ADD))
+    assert "cleaning" in page.content.decode()
+    assert not [each["sql"] for each in asked if re.search(r"\bcontent\b", each["sql"])]
+
+
+def test_a_definition_that_cannot_be_read_gets_no_schedule(
+    admin_client: Client,
+) -> None:
+    register({"id": "cleaning", "steps": [{"id": "one", "action": "noop"}]})
+    Definition.objects.update(content="{")
+    data = form_of(admin_client) | {"name": "clean", "workflow": "cleaning"}
+    data |= {"interval": "1d", "args": "[{}]"}
+    form = admin_client.post(reverse(ADD), data).context["adminform"].form
+    assert "cleaning v1 cannot be read" in str(form.errors["workflow"])
+    assert not Schedule.objects.exists()
 
 
 @pytest.mark.parametrize(

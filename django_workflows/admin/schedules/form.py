@@ -19,9 +19,9 @@ from django_workflows.admin.forms.fields import (
 from django_workflows.admin.schedules.texts import TEXTS
 from django_workflows.admin.starting.starts import startable_workflows
 from django_workflows.core.serialization.hiding import HIDDEN
-from django_workflows.definitions.storing import current_definitions
+from django_workflows.definitions.storing import look_at_definitions
 from django_workflows.errors import WorkflowError
-from django_workflows.models import Schedule
+from django_workflows.models import Definition, Schedule
 from django_workflows.models.schedule import CATCHUP_WINDOW
 from django_workflows.replay.arguments import ArgumentsError, check_arguments
 from django_workflows.replay.registry import registry
@@ -204,7 +204,8 @@ def target_choices(current: str) -> list[Any]:
     """What can be started here, by kind; `current` is among it, known or not."""
     workflows = {each.name for each in startable_workflows()}
     definitions = {
-        each.definition.id: each.definition.name for each in current_definitions()
+        each.definition_id if isinstance(each, Definition) else each.id: each.name
+        for each in look_at_definitions()
     }
     choices: list[Any] = [("", "---------")]
     if current and current not in workflows and current not in definitions:
