@@ -170,7 +170,7 @@ _BESIDES = """
         SELECT 1 FROM django_workflows_run r
         WHERE r.queued_at IS NOT NULL AND r.finished_at IS NULL)
     UNION ALL SELECT '', 3, {now} FROM (SELECT 1) AS one WHERE EXISTS (
-        SELECT 1 FROM django_workflows_step s WHERE s.suspect AND s.status = 'pending')
+        SELECT 1 FROM django_workflows_step s WHERE {suspect} AND s.status = 'pending')
 """
 # The same in our queues for MySQL and MariaDB, which have no partial indexes: by those,
 # all of them full, that end at once where nothing waits. An EXISTS ignores groups.
@@ -186,6 +186,8 @@ _BESIDES_IN_FULL = """
         SELECT 1 FROM django_workflows_step s WHERE s.queue {queues_in}
         AND s.due_at IS NOT NULL AND s.suspect AND s.status = 'pending')
 """
+# SQLite takes a partial index by its words: since Django 6.1 those are "suspect" = 1.
+_SUSPECT = {"sqlite": "s.suspect AND s.suspect = 1"}
 
 
 def steps_on_offer(
@@ -205,7 +207,11 @@ def steps_on_offer(
     now = now_sql(database)
     suspect = "" if suspects is None else "AND s.suspect = %s"
     is_mysql = database.vendor == "mysql"
-    besides_sql = _BESIDES_IN_FULL if is_mysql else _BESIDES
+    besides_sql = (_BESIDES_IN_FULL if is_mysql else _BESIDES).format(
+        now=now,
+        queues_in=queues_in,
+        suspect=_SUSPECT.get(database.vendor, "s.suspect"),
+    )
     besides_values = queue_values * 2 if is_mysql else []
     statement = f"""
         SELECT id, priority, due_at FROM (
@@ -213,7 +219,7 @@ def steps_on_offer(
             WHERE s.queue {queues_in} AND s.due_at <= {now} AND s.limit_key = ''
             AND s.status = 'pending' AND {is_known} AND {NOT_PAUSED} {suspect}
             ORDER BY s.priority DESC, s.due_at, s.created_at, s.run_id LIMIT %s
-        ) AS free {besides_sql.format(now=now, queues_in=queues_in)}
+        ) AS free {besides_sql}
     """
     values = [*queue_values, *known_values]
     values += [] if suspects is None else [suspects]

@@ -14,8 +14,10 @@ from django.db import connection
 
 from django_workflows import resume_hook, start
 from django_workflows.models import Run
+from django_workflows.replay.actions import KnownSteps
 from django_workflows.store import retention, sweep
 from django_workflows.store.chains import current_run_id
+from django_workflows.store.step_claims import steps_on_offer
 from tests.faults import test_children, workflows
 from tests.faults.driver import World
 
@@ -30,10 +32,8 @@ FULL_SCAN = re.compile(
 VERBS = ("SELECT", "UPDATE", "DELETE", "WITH")
 
 
-def test_no_statement_scans_a_table() -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("its plans depend on what is in the tables")
-    scans: dict[str, str] = {}
+def noting(scans: dict[str, str]) -> Any:
+    """A wrapper that notes which statements scan a table."""
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         verb = sql.split()[0]
@@ -45,6 +45,14 @@ def test_no_statement_scans_a_table() -> None:
                     scans[" ".join(sql.split())] = step
         return execute(sql, params, many, context)
 
+    return explain
+
+
+def test_no_statement_scans_a_table() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("its plans depend on what is in the tables")
+    scans: dict[str, str] = {}
+    explain = noting(scans)
     with World() as world:
         (node,) = world.nodes
         for database in (node.database, connection):
@@ -74,6 +82,24 @@ def test_no_statement_scans_a_table() -> None:
         finally:
             connection.execute_wrappers.remove(explain)
     assert not scans, "\n".join(sorted(scans))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("truth", ['"suspect"', '"suspect" = 1'])
+def test_steps_on_offer_are_found_by_indexes_of_any_django(truth: str) -> None:
+    """Before 6.1 and since; one that is there stays as it is when Django is newer."""
+    if connection.vendor != "sqlite":
+        pytest.skip("its plans depend on what is in the tables")
+    scans: dict[str, str] = {}
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX dw_step_suspect")
+        cursor.execute(
+            "CREATE INDEX dw_step_suspect ON django_workflows_step (queue, due_at) "
+            f"WHERE (status = 'pending' AND {truth})"
+        )
+    with connection.execute_wrapper(noting(scans)):
+        steps_on_offer(connection, ["default"], KnownSteps(("step",)), 1, None)
+    assert not scans
 
 
 def test_a_step_changes_no_index_of_the_runs() -> None:
