@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
+from django.db.utils import OperationalError
 
 #: What Django knows of the models; no test changes it.
 _OF_MODELS = {"auth_permission", "django_content_type"}
@@ -118,6 +120,44 @@ def rows_read() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         return sum(int(value) for _name, value in cursor.fetchall())
+
+
+_OTHER_SESSIONS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist "
+    "WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+}
+_CUT_OFF = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+_CUT_OFF_OWN = {
+    "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mysql": "KILL CONNECTION_ID()",
+}
+
+
+def cut_off_others() -> None:
+    """Let the server end all sessions on this database but the caller's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OTHER_SESSIONS[connection.vendor])
+        for row in cursor.fetchall():
+            with suppress(OperationalError):  # it is over already
+                cursor.execute(_CUT_OFF[connection.vendor], row)
+
+
+def cut_off_own() -> None:
+    """Let the server end the caller's session, whose client sees an error."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CUT_OFF_OWN[connection.vendor])
+
+
+def cut_off(database: BaseDatabaseWrapper) -> None:
+    """Let the server end a session while its client is about something else."""
+    driver = database.connection
+    session = (
+        driver.thread_id() if database.vendor == "mysql" else driver.info.backend_pid
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_CUT_OFF[connection.vendor], [session])
 
 
 def wait_for_sessions() -> None:

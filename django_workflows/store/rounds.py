@@ -145,12 +145,13 @@ def _commit(
     database: BaseDatabaseWrapper, worker_id: str, runs: Sequence[RunWrite]
 ) -> set[str]:
     with transaction(database), ExitStack() as stack:
-        if any(run.claims_names for run in runs):
-            stack.enter_context(waiting_for_nobody(database))
         ours = lock_runs(database, worker_id, runs)
         kept = [run for run in runs if run.run_id in ours]
         kept = free_keys(database, kept)
         kept = give_up_hooks(database, kept)
+        if any(run.claims_names for run in kept):
+            # Not before: MariaDB fails where it is to skip a locked row meanwhile.
+            stack.enter_context(waiting_for_nobody(database))
         claim_hooks(database, kept)
         start_children(database, kept)
         if kept and is_postgresql(database):

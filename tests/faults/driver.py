@@ -357,17 +357,19 @@ class World:
 
 
 def _is_open(database: BaseDatabaseWrapper) -> bool:
-    """Whether the driver is in a transaction, whatever Django believes."""
+    """Whether the connection is in a transaction, whatever Django believes."""
     if database.connection is None:
         return False
     if database.vendor == "sqlite":
         return bool(database.connection.in_transaction)
     if database.vendor == "mysql":
-        return bool(database.connection.server_status & _MYSQL_IN_TRANSACTION)
+        # What the driver knows is as of the last statement that returned no rows.
+        with database.connection.cursor() as cursor:
+            cursor.execute("SELECT @@in_transaction")
+            return bool(cursor.fetchone()[0])
     return bool(database.connection.info.transaction_status)
 
 
-_MYSQL_IN_TRANSACTION = 1
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+django_workflows_(\w+)")
 
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.utils import OperationalError
 
 from django_workflows import start
+from tests.databases import cut_off
 from tests.faults import checks, workflows
 from tests.faults.driver import Crash, Node, World
 from tests.faults.sampling import sample
@@ -39,7 +40,7 @@ class Fail:
             return  # nothing of the database
         self.failed, self.in_commit = name, committing
         if self._lose_connection and node.database.connection is not None:
-            node.database.connection.close()
+            cut_off(node.database)
         raise OperationalError("on purpose")
 
 

@@ -213,8 +213,12 @@ def test_tokens_claimed_by_two_threads_at_once_have_one_owner() -> None:
             start(workflows.claims, "2", tokens[::-1]),
         ]
         _claim_one_at_a_time(world)
-        world.answers = {"1/end": [None], "2/end": [None]}
         _work_at_once(world)
+        # One that was held up by the other, still open, has its turn after a moment;
+        # before that nobody ends.
+        world.pass_time(1)
+        world.idle()
+        world.answers = {"1/end": [None], "2/end": [None]}
         world.run(*runs)
     refused = [token for run in runs for token in run.result()]
     assert sorted(refused) == sorted(tokens)

@@ -59,6 +59,36 @@ def test_round_does_not_wait_for_a_locked_run() -> None:
         checks.check_replays(done)
 
 
+def test_claim_is_stored_beside_a_locked_run() -> None:
+    """The round skips that run, and waits for nobody who holds the token."""
+    with World() as world:
+        locked, claiming = (
+            start(workflows.short, "a"),
+            start(workflows.listener, "b", 1),
+        )
+        (node,) = world.nodes
+        with User() as user:
+
+            def lock(_: object, name: str) -> None:
+                if name == "before commit":
+                    world.on_point = lambda node, name: None
+                    user.lock(locked)
+
+            world.on_point = lock
+            for _ in range(5):
+                world.turn(node)
+                world.pass_time(0.05)
+            assert world.on_point is not lock
+            assert claiming.hooks.exists()
+        world.answers["b/inbox"] = ["on"]
+        world.run(locked, claiming)
+        assert world.deaths == 0
+    assert locked.result() == [1, 5, 2]
+    assert claiming.result() == ["on"]
+    for run in (locked, claiming):
+        checks.check_log(run)
+
+
 def test_release_that_could_not_be_stored_is_not_taken_for_done() -> None:
     """The run was to be given up; a payload comes while its row is locked."""
     with World() as world:
