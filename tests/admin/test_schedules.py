@@ -210,6 +210,27 @@ def test_a_change_stores_only_what_was_changed(
     assert log(schedule) == ["Changed Overlap."]
 
 
+def test_what_clocks_show_twice_is_taken_back(
+    admin_client: Client, settings: Any
+) -> None:
+    """At 01:30 clocks in New York are set from 02:00 to 01:00 again."""
+    settings.TIME_ZONE = "America/New_York"
+    first, second = (datetime(2099, 11, 1, hour, 30, tzinfo=UTC) for hour in (5, 6))
+    schedule = hourly(start_at=second)
+    data = form_of(admin_client, schedule) | {"end_at": "2100-01-01T00:00"}
+    assert admin_client.post(url("change", schedule), data).status_code == 302
+    schedule.refresh_from_db()
+    assert schedule.start_at == second
+    assert schedule.end_at == datetime(2100, 1, 1, 5, tzinfo=UTC)
+
+    data = form_of(admin_client) | {"name": "once", "workflow": "tests.admin.report"}
+    data |= {"at": "2099-11-01T01:30"}
+    assert admin_client.post(reverse(ADD), data).status_code == 302
+    assert Schedule.objects.get(name="once").at == first
+    data |= {"name": "never", "at": "2099-03-08T02:30"}  # no clock shows that
+    assert list(problems(admin_client.post(reverse(ADD), data))) == ["at"]
+
+
 def test_every_field_can_be_changed(admin_client: Client) -> None:
     schedule = hourly()
     data = form_of(admin_client, schedule) | {

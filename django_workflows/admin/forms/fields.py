@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware, make_naive
 from django.utils.translation import gettext as _
 
 from django_workflows.admin.forms.json_text import parse_json
@@ -72,6 +76,27 @@ class MomentField(forms.DateTimeField):
         attrs = {"type": "datetime-local", "step": "1"}
         widget = forms.DateTimeInput(attrs, format="%Y-%m-%dT%H:%M:%S")
         super().__init__(widget=widget, **options)
+
+    def to_python(self, value: Any) -> Any:
+        """What clocks show twice is the first of both: browsers send no offset, and
+        what a page has been filled with has to be taken back."""
+        try:
+            return super().to_python(value)
+        except ValidationError:
+            if (first := _first_of_two(value)) is None:
+                raise
+            return first
+
+
+def _first_of_two(text: str) -> datetime | None:
+    """The point in time; None if there is none."""
+    with suppress(ValueError, OverflowError):
+        wall = parse_datetime(text.strip())
+        if wall is not None and is_naive(wall):
+            moment = make_aware(wall)
+            if make_naive(moment.astimezone(UTC)) == wall:
+                return moment
+    return None
 
 
 def _is_number(text: str) -> bool:
