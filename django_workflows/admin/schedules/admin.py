@@ -124,6 +124,10 @@ class ScheduleAdmin(ScheduleList):
     ) -> Any:
         form: Any = super().get_form(request, obj, change, **options)
         form.refusal = vars(request).get(_REFUSAL)
+        if obj is not None and not may_see_payloads(request):
+            # Django leaves them in, as they are no fields of the model.
+            for name in ARGUMENTS:
+                del form.base_fields[name]
         return form
 
     @takes_payloads
