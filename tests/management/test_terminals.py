@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError, connection
 
 from django_workflows import start
 from django_workflows.management.commands.workflows import Command
@@ -105,6 +106,18 @@ def test_no_color_is_obeyed_on_a_terminal(
 def test_output_that_cannot_be_written_is_told_in_a_line(run: Run, option: str) -> None:
     with pytest.raises(CommandError, match="No space left"):
         call_command("workflows", "list", option, stdout=Full())
+
+
+def test_what_the_database_says_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_args: Any) -> None:
+        raise OperationalError("no connection\n\tIs the server running?\n")
+
+    monkeypatch.setattr(connection, "ensure_connection", refuse)
+    with pytest.raises(CommandError) as told:
+        call_command("workflows", "list")
+    assert "no connection Is the server running. Is it" in str(told.value)
 
 
 def test_options_of_django_may_follow_the_subcommand() -> None:

@@ -79,8 +79,9 @@ def _run(subcommand: BaseSubcommand, options: argparse.Namespace) -> int:
     except WorkflowError as error:
         raise CommandError(str(error)) from error
     except (OperationalError, ProgrammingError) as error:
+        said = " ".join(str(error).split())  # PostgreSQL's have lines
         raise CommandError(
-            f"The database refuses: {str(error).strip()}. Is it running, and are the "
+            f"The database refuses: {said.rstrip('.?')}. Is it running, and are the "
             "migrations applied (manage.py migrate)?"
         ) from error
     except UnicodeEncodeError as error:
