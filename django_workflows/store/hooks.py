@@ -29,6 +29,7 @@ from django_workflows.store.database import (
     connection,
     despite_deadlocks,
     is_postgresql,
+    marks,
     now_sql,
 )
 from django_workflows.store.inbox import as_text, insert_inbox
@@ -233,6 +234,26 @@ def _resume(
         )
         notify(database, DUE, [run.queue])
     return run
+
+
+def to_lock(
+    database: BaseDatabaseWrapper, where: str, values: list[str]
+) -> tuple[str, list[str]]:
+    """What to select FROM to lock hooks, and its parameters.
+
+    MySQL locks the entry of an index by which a row is found, then the row. Whoever
+    sends finds it by its token: found otherwise, its deletion, which locks all entries,
+    would come to the token's last, and make a deadlock of the two.
+    """
+    table = "django_workflows_hook"
+    if database.vendor != "mysql":
+        return f"{table} WHERE {where}", values
+    with database.cursor() as cursor:
+        cursor.execute(f"SELECT token_hash FROM {table} WHERE {where}", values)
+        hashes = [row[0] for row in cursor.fetchall()]
+    among = f"IN ({marks(hashes)})" if hashes else "IS NULL"
+    # The index that makes the column unique has its name.
+    return f"{table} FORCE INDEX (token_hash) WHERE token_hash {among}", hashes
 
 
 def claim_token(

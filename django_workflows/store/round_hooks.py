@@ -13,7 +13,7 @@ from django_workflows.replay import events as log
 from django_workflows.replay.events import LogEvent
 from django_workflows.store.continuing import take_over
 from django_workflows.store.database import is_postgresql, marks, moment, now_sql
-from django_workflows.store.hooks import facts_of, token_hash
+from django_workflows.store.hooks import facts_of, to_lock, token_hash
 from django_workflows.store.round_types import RunWrite
 
 
@@ -38,11 +38,10 @@ def give_up_hooks(
         return runs
     skip = "" if database.vendor == "sqlite" else " FOR UPDATE SKIP LOCKED"
     where, values = _either("run_id", [*ending, *moving], "id", [*disposed, *held])
+    found, tokens = to_lock(database, where, values)
     with database.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, run_id FROM django_workflows_hook WHERE {where} ORDER BY "
-            f"token_hash{skip}",
-            values,
+            f"SELECT id, run_id FROM {found} ORDER BY token_hash{skip}", tokens
         )
         free = {row[0]: row[1] for row in cursor.fetchall()}
         cursor.execute(

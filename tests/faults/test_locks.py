@@ -5,6 +5,7 @@ A round waits for none of them, and what it could not store is not lost.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 
 from django_workflows import (
+    HookNotFoundError,
     WorkflowRunFailedError,
     resume_hook,
     start,
@@ -148,6 +150,38 @@ def test_open_resume_delays_the_end_and_is_in_the_log(ending: str) -> None:
     assert [e.data["payload"] for e in received] == ["first", "late"]
     checks.check_log(run)
     checks.check_replays(run)
+
+
+def test_payload_comes_while_its_hook_is_deleted() -> None:
+    """In a transaction of the sender's, who hears that nobody waits: no deadlock."""
+    errors: list[Exception] = []
+    with World() as world, User() as user:
+        run = start(workflows.listener, "a", 1)
+        world.idle()
+        resume_hook("a/inbox", "first")
+
+        def send() -> None:
+            try:
+                user.do(lambda: resume_hook("a/inbox", "late"))
+            except Exception as error:
+                errors.append(error)
+
+        sender = threading.Thread(target=send)
+
+        def begin_to_send(_: object, name: str) -> None:
+            if name == "before DELETE hook":
+                world.on_point = lambda node, name: None
+                sender.start()
+                time.sleep(0.5)  # until it waits for the row
+
+        world.on_point = begin_to_send
+        world.run(run)
+        if sender.ident is not None:
+            sender.join(DEADLINE)
+            assert [type(error) for error in errors] == [HookNotFoundError]
+        assert world.deaths == 0
+    assert run.result() == ["first"]
+    checks.check_log(run)
 
 
 def test_open_resume_rolled_back_leaves_nothing() -> None:

@@ -16,6 +16,7 @@ from django_workflows.replay.events import (
 from django_workflows.store.closing import tell_family
 from django_workflows.store.control.rows import LOCK, append_event, time_after
 from django_workflows.store.database import moment
+from django_workflows.store.hooks import to_lock
 from django_workflows.store.limits import tell_waiting
 from django_workflows.store.notify import DONE, notify
 
@@ -44,6 +45,11 @@ def end_run(
         return False
     time_us = time_after(database, run_id, last_seq)
     with database.cursor() as cursor:
+        if database.vendor == "mysql":
+            hooks, tokens = to_lock(database, "run_id = %s", [run_id])
+            cursor.execute(
+                f"SELECT id FROM {hooks} ORDER BY token_hash FOR UPDATE", tokens
+            )
         # Whoever is sending a payload holds the hook's row until it is sent.
         cursor.execute("DELETE FROM django_workflows_hook WHERE run_id = %s", (run_id,))
         last_seq = _number_late(database, run_id, last_seq, time_us) + 1
@@ -72,9 +78,12 @@ def _is_receiving(database: BaseDatabaseWrapper, run_id: str) -> bool:
     """Whether one of the run's hooks is locked; locks the others."""
     if database.vendor == "sqlite":
         return False
-    hooks = "SELECT id FROM django_workflows_hook WHERE run_id = %s ORDER BY token_hash"
+    hooks = "SELECT id FROM django_workflows_hook WHERE run_id = %s"
     with database.cursor() as cursor:
-        cursor.execute(f"{hooks} FOR UPDATE SKIP LOCKED", (run_id,))
+        found, tokens = to_lock(database, "run_id = %s", [run_id])
+        cursor.execute(
+            f"SELECT id FROM {found} ORDER BY token_hash FOR UPDATE SKIP LOCKED", tokens
+        )
         free = cursor.fetchall()
         cursor.execute(hooks, (run_id,))
         return len(cursor.fetchall()) > len(free)
