@@ -187,6 +187,13 @@ def test_what_has_left_the_list_meanwhile_is_told_of_too(
     assert "there is no workflow run 'wrun_gone'" in messages[2][1]
 
 
+def test_of_what_is_gone_nothing_is_asked(admin_client: Client) -> None:
+    url = reverse(URL) + "?status=failed"
+    answer = admin_client.post(url, chosen("retry", [Run(pk="wrun_gone")]), follow=True)
+    assert answer.redirect_chain == [(url, 302)]
+    assert "None of these runs is there any more." in answer.content.decode()
+
+
 def test_only_what_was_chosen_is_done(
     workflows: WorkflowTester, admin_client: Client
 ) -> None:

@@ -175,6 +175,8 @@ def test_filters_by_time(admin_client: Client, settings: Any) -> None:
     )
     assert 'name="created_before" value="2025-07-01T12:31"' in text
     assert '<input type="hidden" name="status" value="pending">' in text
+    text = html_of(admin_client, created_after="2025-07-01T10:30:59.25Z")
+    assert 'name="created_after" value="2025-07-01T12:30:59.250"' in text
 
 
 def test_filters_offer_what_there_is(admin_client: Client) -> None:

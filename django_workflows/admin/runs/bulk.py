@@ -80,6 +80,10 @@ def _act(
     ids = [run_id for run_id in given if "\0" not in run_id]
     reason = reason_in(request, verb)
     if request.POST.get("post") != "yes":
+        if not admin.get_queryset(request).filter(pk__in=ids).exists():
+            text = _("None of these runs is there any more.")
+            admin.message_user(request, text, messages.ERROR)
+            return None
         return _ask(admin, request, verb, ids)
     if len(reason) > LONGEST_REASON:
         text = _("The reason is too long: at most %(count)d characters.")

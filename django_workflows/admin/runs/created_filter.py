@@ -80,7 +80,7 @@ class CreatedFilter(FormFilter):
         found = []
         for name, label in zip(self.bounds, labels, strict=True):
             moment = self._moment(name)
-            value = "" if moment is None else f"{localtime(moment):%Y-%m-%dT%H:%M}"
+            value = "" if moment is None else _written(moment)
             kind = "datetime-local"
             found.append({"name": name, "type": kind, "label": label, "value": value})
         return found
@@ -93,3 +93,10 @@ class CreatedFilter(FormFilter):
             return None
         moment = datetime.fromisoformat(text)
         return localtime(make_aware(moment) if is_naive(moment) else moment)
+
+
+def _written(moment: datetime) -> str:
+    """As fields of forms have it, so that the same is chosen when it is sent again."""
+    is_round = not (moment.second or moment.microsecond)
+    timespec = "minutes" if is_round else "milliseconds"
+    return moment.replace(tzinfo=None).isoformat(timespec=timespec)
