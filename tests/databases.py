@@ -160,6 +160,13 @@ def cut_off(database: BaseDatabaseWrapper) -> None:
         cursor.execute(_CUT_OFF[connection.vendor], [session])
 
 
+def is_somebody_waiting() -> bool:
+    """Whether a session of MariaDB or MySQL waits for a row that another has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
+        return int(cursor.fetchone()[1]) > 0
+
+
 def wait_for_sessions() -> None:
     """Wait until the server has seen that the sessions of killed processes are over.
 

@@ -21,7 +21,8 @@ from django_workflows import (
     workflow,
 )
 from django_workflows.models import Run
-from tests.cluster.harness import DEADLINE
+from tests.cluster.harness import DEADLINE, until
+from tests.databases import is_somebody_waiting
 from tests.faults import checks, workflows
 from tests.faults.driver import World
 from tests.faults.user import User
@@ -154,6 +155,8 @@ def test_open_resume_delays_the_end_and_is_in_the_log(ending: str) -> None:
 
 def test_payload_comes_while_its_hook_is_deleted() -> None:
     """In a transaction of the sender's, who hears that nobody waits: no deadlock."""
+    if connection.vendor != "mysql":
+        pytest.skip("there the statement that stores the round deletes the hook")
     errors: list[Exception] = []
     with World() as world, User() as user:
         run = start(workflows.listener, "a", 1)
@@ -172,13 +175,12 @@ def test_payload_comes_while_its_hook_is_deleted() -> None:
             if name == "before DELETE hook":
                 world.on_point = lambda node, name: None
                 sender.start()
-                time.sleep(0.5)  # until it waits for the row
+                until(is_somebody_waiting, "the sender's turn")
 
         world.on_point = begin_to_send
         world.run(run)
-        if sender.ident is not None:
-            sender.join(DEADLINE)
-            assert [type(error) for error in errors] == [HookNotFoundError]
+        sender.join(DEADLINE)
+        assert [type(error) for error in errors] == [HookNotFoundError]
         assert world.deaths == 0
     assert run.result() == ["first"]
     checks.check_log(run)
