@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import OperationalError, connection
 
 from django_workflows import (
     HookNotFoundError,
@@ -376,3 +377,20 @@ def test_terminating_a_closed_run_is_refused(workflows: WorkflowTester) -> None:
     control.terminate(run)
     with pytest.raises(InvalidRunStateError):
         control.terminate(run)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_terminating_is_tried_again_after_a_deadlock(workflows: WorkflowTester) -> None:
+    run = begin(workflows, on_a_hook)
+    given_up: list[str] = []
+
+    def give_up_once(execute: Any, sql: str, *others: Any) -> Any:
+        if sql.startswith("DELETE FROM django_workflows_hook") and not given_up:
+            given_up.append(sql)
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return execute(sql, *others)
+
+    with connection.execute_wrapper(give_up_once):
+        control.terminate(run, "enough")
+    assert given_up
+    assert types_of(run).count("run_terminated") == 1

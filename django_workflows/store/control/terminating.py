@@ -11,7 +11,7 @@ from django_workflows.models import Run
 from django_workflows.replay.events import RUN_TERMINATED
 from django_workflows.store.control.ending import end_run
 from django_workflows.store.control.rows import lock_run, not_found, require_open
-from django_workflows.store.database import alias, connection
+from django_workflows.store.database import alias, connection, despite_deadlocks
 
 
 def terminate(run: Run, reason: str = "") -> None:
@@ -25,12 +25,16 @@ def terminate(run: Run, reason: str = "") -> None:
             run_id=run.pk,
         )
     database = connection()
-    with transaction.atomic(using=alias()):
-        row = lock_run(database, run.pk, "status, last_seq")
-        if row is None:
-            raise not_found(run.pk)
-        status, last_seq = row
-        require_open(run.pk, status, "terminated")
-        detail = {"reason": reason, **author()}
-        end_run(database, run.pk, last_seq, RUN_TERMINATED, detail)
+
+    def end() -> None:
+        with transaction.atomic(using=alias()):
+            row = lock_run(database, run.pk, "status, last_seq")
+            if row is None:
+                raise not_found(run.pk)
+            status, last_seq = row
+            require_open(run.pk, status, "terminated")
+            detail = {"reason": reason, **author()}
+            end_run(database, run.pk, last_seq, RUN_TERMINATED, detail)
+
+    despite_deadlocks(database, end)
     run.refresh_from_db(using=alias())
